@@ -1,0 +1,92 @@
+package row
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Type is a column's type as far as moving its values needs it.
+type Type uint8
+
+// The types. They are finer than the kinds: a Datetime column with 6 digits reads differently on the bus from one with 3.
+const (
+	TypeUnknown  Type = iota
+	TypeInt           // TINYINT to BIGINT, signed
+	TypeUint          // the same, UNSIGNED
+	TypeYear          //
+	TypeDecimal       // Length: precision, Fraction: scale
+	TypeFloat         //
+	TypeDouble        //
+	TypeBit           // Length: bits
+	TypeText          // CHAR, VARCHAR, TEXT
+	TypeEnum          // Labels
+	TypeSet           // Labels
+	TypeBinary        // BINARY(Length); VARBINARY and BLOB with Length 0
+	TypeDate          //
+	TypeTime          // Fraction: digits of a second
+	TypeDatetime      // Fraction
+	TypeTimestamp     // Fraction
+	TypeJSON          // MySQL's JSON; MariaDB's LONGTEXT with a json_valid check
+	TypeGeometry      //
+	TypeVector        //
+	TypeUUID          // MariaDB
+	TypeInet4         // MariaDB
+	TypeInet6         // MariaDB
+)
+
+// Column describes one column of a table at one moment.
+type Column struct {
+	Name      string
+	Type      Type
+	Length    int      // see Type
+	Fraction  int      // see Type
+	Charset   string   // MySQL's name of the character set, "" for what is no text
+	Collation string   // MySQL's or MariaDB's name of the collation, "" for what is no text
+	Labels    []string // ENUM and SET, in UTF-8, in the order of their numbers
+	Generated bool     // computed by the server: never written by an apply, never part of a digest
+}
+
+// Table describes a table at one moment. It is immutable: an ALTER TABLE makes another Table.
+// Schema and Name are as the server spells them.
+type Table struct {
+	Schema, Name string
+	Columns      []Column
+	PrimaryKey   []int // positions in Columns, in the key's order; empty: no primary key
+
+	full    string // Schema.Name
+	order   []int  // positions of the digested columns, sorted by name in lower case
+	columns uint64 // identity of the digested columns' names, see ColumnsID
+}
+
+// NewTable makes a Table and computes what is derived from its columns.
+func NewTable(schema, name string, columns []Column, primaryKey []int) *Table {
+	t := &Table{Schema: schema, Name: name, Columns: columns, PrimaryKey: primaryKey, full: schema + "." + name}
+	for i := range columns {
+		if !columns[i].Generated {
+			t.order = append(t.order, i)
+		}
+	}
+	slices.SortFunc(t.order, func(a, b int) int {
+		return strings.Compare(strings.ToLower(columns[a].Name), strings.ToLower(columns[b].Name))
+	})
+	var names []byte
+	for _, i := range t.order {
+		names = append(append(names, strings.ToLower(columns[i].Name)...), 0)
+	}
+	t.columns = xxhash.Sum64(names)
+	return t
+}
+
+// String gives "schema.table", the table's name everywhere: in the ledger, on the bus, in messages.
+func (t *Table) String() string { return t.full }
+
+// ColumnsID identifies the list of column names that a digest of this table is made from, without regard to their
+// order and case. Two digests say something about each other only when their ColumnsID is the same.
+func (t *Table) ColumnsID() uint64 { return t.columns }
+
+// Column gives the position of the named column (names are compared without regard to case), -1 if there is none.
+func (t *Table) Column(name string) int {
+	return slices.IndexFunc(t.Columns, func(c Column) bool { return strings.EqualFold(c.Name, name) })
+}
