@@ -12,28 +12,28 @@ type Type uint8
 
 // The types. They are finer than the kinds: a Datetime column with 6 digits reads differently on the bus from one with 3.
 const (
-	TypeUnknown  Type = iota
-	TypeInt           // TINYINT to BIGINT, signed
-	TypeUint          // the same, UNSIGNED
-	TypeYear          //
-	TypeDecimal       // Length: precision, Fraction: scale
-	TypeFloat         //
-	TypeDouble        //
-	TypeBit           // Length: bits
-	TypeText          // CHAR, VARCHAR, TEXT
-	TypeEnum          // Labels
-	TypeSet           // Labels
-	TypeBinary        // BINARY(Length); VARBINARY and BLOB with Length 0
-	TypeDate          //
-	TypeTime          // Fraction: digits of a second
-	TypeDatetime      // Fraction
-	TypeTimestamp     // Fraction
-	TypeJSON          // MySQL's JSON; MariaDB's LONGTEXT with a json_valid check
-	TypeGeometry      //
-	TypeVector        //
-	TypeUUID          // MariaDB
-	TypeInet4         // MariaDB
-	TypeInet6         // MariaDB
+	TypeUnknown   Type = iota
+	TypeInt            // TINYINT to BIGINT, signed
+	TypeUint           // the same, UNSIGNED
+	TypeYear           //
+	TypeDecimal        // Length: precision, Fraction: scale
+	TypeFloat          //
+	TypeDouble         //
+	TypeBit            // Length: bits
+	TypeText           // CHAR, VARCHAR, TEXT
+	TypeEnum           // Labels
+	TypeSet            // Labels
+	TypeBinary         // BINARY(Length); VARBINARY and BLOB with Length 0
+	TypeDate           //
+	TypeTime           // Fraction: digits of a second
+	TypeDatetime       // Fraction
+	TypeTimestamp      // Fraction
+	TypeJSON           // MySQL's JSON; MariaDB's LONGTEXT with a json_valid check
+	TypeGeometry       //
+	TypeVector         //
+	TypeUUID           // MariaDB
+	TypeInet4          // MariaDB
+	TypeInet6          // MariaDB
 )
 
 // Column describes one column of a table at one moment.
@@ -55,9 +55,10 @@ type Table struct {
 	Columns      []Column
 	PrimaryKey   []int // positions in Columns, in the key's order; empty: no primary key
 
-	full    string // Schema.Name
-	order   []int  // positions of the digested columns, sorted by name in lower case
-	columns uint64 // identity of the digested columns' names, see ColumnsID
+	full    string      // Schema.Name
+	order   []int       // positions of the digested columns, sorted by name in lower case
+	columns uint64      // identity of the digested columns' names, see ColumnsID
+	keys    []keyColumn // how each column of the primary key is written into a Key
 }
 
 // NewTable makes a Table and computes what is derived from its columns.
@@ -76,6 +77,7 @@ func NewTable(schema, name string, columns []Column, primaryKey []int) *Table {
 		names = append(append(names, strings.ToLower(columns[i].Name)...), 0)
 	}
 	t.columns = xxhash.Sum64(names)
+	t.keys = newKeyColumns(columns, primaryKey)
 	return t
 }
 

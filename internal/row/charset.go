@@ -1,0 +1,134 @@
+package row
+
+import (
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"vitess.io/vitess/go/mysql/collations/charset"
+	"vitess.io/vitess/go/mysql/collations/colldata"
+)
+
+// DecodeText gives the UTF-8 text of bytes that a column of the named character set (MySQL's name) holds. It is false
+// when they are no text: bytes that the character set does not define, and characters that would not come back as the
+// same bytes when the text is written again. Such bytes are moved as they are, as RawText.
+//
+// For UTF-8, and for ASCII in character sets that contain it, the result is b itself.
+func DecodeText(charset string, b []byte) ([]byte, bool) {
+	switch charset {
+	case "utf8mb4", "utf8mb3", "utf8":
+		return b, utf8.Valid(b)
+	case "ascii":
+		return b, isASCII(b)
+	}
+	set := charsetByName(charset)
+	if set == nil {
+		return b, false
+	}
+	if set.ascii && isASCII(b) {
+		return b, true
+	}
+	text, ok := set.decode(b)
+	if !ok {
+		return b, false
+	}
+	return text, true
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// characterSet is what DecodeText knows of a character set.
+type characterSet struct {
+	name  string
+	ascii bool // bytes below 0x80 are ASCII wherever they begin a character
+	set   charset.Charset
+}
+
+// decode converts character by character, and back again to see that nothing is lost.
+func (s *characterSet) decode(b []byte) ([]byte, bool) {
+	text := make([]byte, 0, len(b)+len(b)/2)
+	var back [8]byte
+	for len(b) > 0 {
+		r, width := s.set.DecodeRune(b)
+		if width <= 0 || width > len(b) || !utf8.ValidRune(r) {
+			return nil, false
+		}
+		if n := s.set.EncodeRune(back[:], r); n != width || !slices.Equal(back[:n], b[:width]) {
+			return nil, false
+		}
+		text = utf8.AppendRune(text, r)
+		b = b[width:]
+	}
+	return text, true
+}
+
+// encodeText appends text in a character set; false if it has a character that the set lacks.
+func encodeText(dst []byte, set charset.Charset, text []byte) ([]byte, bool) {
+	var room [8]byte
+	for len(text) > 0 {
+		r, width := utf8.DecodeRune(text)
+		n := set.EncodeRune(room[:], r)
+		if n <= 0 || (r == utf8.RuneError && width == 1) {
+			return dst, false
+		}
+		dst = append(dst, room[:n]...)
+		text = text[width:]
+	}
+	return dst, true
+}
+
+// charsets holds the character sets that were looked up, by name.
+var charsets sync.Map
+
+// charsetByName gives nil for a character set that is not known.
+func charsetByName(name string) *characterSet {
+	if s, ok := charsets.Load(name); ok {
+		return s.(*characterSet)
+	}
+	s := newCharset(strings.ToLower(name))
+	if s == nil {
+		return nil
+	}
+	actual, _ := charsets.LoadOrStore(name, s)
+	return actual.(*characterSet)
+}
+
+func newCharset(name string) *characterSet {
+	s := &characterSet{name: name, ascii: true}
+	switch name {
+	case "utf8", "utf8mb3":
+		s.set = charset.Charset_utf8mb3{}
+	case "utf16":
+		s.set, s.ascii = charset.Charset_utf16{}, false
+	case "utf16le":
+		s.set, s.ascii = charset.Charset_utf16le{}, false
+	case "utf32":
+		s.set, s.ascii = charset.Charset_utf32{}, false
+	case "ucs2":
+		s.set, s.ascii = charset.Charset_ucs2{}, false
+	case "binary":
+		return nil
+	default:
+		c := colldata.Lookup(environment().LookupByName(name + "_bin"))
+		if c == nil {
+			return nil
+		}
+		s.set = c.Charset()
+	}
+	if s.ascii {
+		for b := range byte(utf8.RuneSelf) {
+			if r, width := s.set.DecodeRune([]byte{b}); r != rune(b) || width != 1 {
+				s.ascii = false
+			}
+		}
+	}
+	return s
+}
