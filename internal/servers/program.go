@@ -153,15 +153,21 @@ func layout(kind Kind, root string) (*Program, error) {
 			"--plugin-dir=" + filepath.Join(root, "usr/lib/mysql/plugin")}
 	}
 	// The tree is of another Debian than the machine's: it brings its own C library, which only its
-	// own loader can load.
-	loaders, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu*/ld-linux-*.so.*"))
-	if err != nil {
-		return nil, err
+	// own loader can load. Debian 13 moved /lib into /usr/lib.
+	var loaders []string
+	for _, pattern := range []string{"usr/lib/*-linux-gnu*/ld-linux-*.so.*", "lib/*-linux-gnu*/ld-linux-*.so.*"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return nil, err
+		}
+		loaders = append(loaders, found...)
 	}
 	if len(loaders) == 0 {
 		return nil, fmt.Errorf("the %s tree in %s has no loader: remove the folder and run `make servers`", kind, root)
 	}
-	libraries := filepath.Dir(loaders[0]) + ":" + filepath.Join(root, "usr/lib/mysql/private")
+	architecture := filepath.Base(filepath.Dir(loaders[0]))
+	libraries := strings.Join([]string{filepath.Join(root, "usr/lib", architecture), filepath.Join(root, "lib", architecture),
+		filepath.Join(root, "usr/lib/mysql/private")}, ":")
 	p.chain = []string{loaders[0], "--library-path", libraries, p.Path}
 	return p, nil
 }

@@ -25,12 +25,19 @@ CREATE USER '` + User + `'@'%' IDENTIFIED BY '` + Password + `';
 GRANT ALL PRIVILEGES ON *.* TO '` + User + `'@'%' WITH GRANT OPTION;
 `
 
+// forgetHosts removes the accounts without a password that MariaDB's script makes for the names and
+// addresses of the host, and loads the privileges, without which there is no CREATE USER.
+const forgetHosts = `DELETE FROM mysql.global_priv WHERE User='root' AND Host<>'localhost';
+DELETE FROM mysql.proxies_priv;
+FLUSH PRIVILEGES;
+`
+
 const initializeDeadline = 3 * time.Minute
 
 // template returns an initialized data folder of the program, to be copied: initializing one takes
 // seconds, copying one does not. It is made once per version and recipe, and kept in the cache.
 func template(ctx context.Context, cache string, p *Program) (string, error) {
-	recipe := sha256.Sum256([]byte(strings.Join(p.initializeFlags(), "\n") + accounts))
+	recipe := sha256.Sum256([]byte(strings.Join(p.initializeFlags(), "\n") + forgetHosts + accounts))
 	name := fmt.Sprintf("%s-%s-%s", p.Kind, p.Version, hex.EncodeToString(recipe[:4]))
 	dir := filepath.Join(cache, "templates", name)
 	if _, err := os.Stat(dir); err == nil {
@@ -129,7 +136,7 @@ func (p *Program) initializeMariaDB(ctx context.Context, work, data string) erro
 	if err != nil {
 		return err
 	}
-	script = append(script, "FLUSH PRIVILEGES;\n"+accounts...)
+	script = append(script, forgetHosts+accounts...)
 	input := filepath.Join(work, "bootstrap.sql")
 	if err := os.WriteFile(input, script, 0o600); err != nil {
 		return err
