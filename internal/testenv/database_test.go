@@ -10,7 +10,7 @@ import (
 func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestX(t *testing.T) {
-	for _, k := range []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB, testenv.KindMariaDB1011} {
+	for _, k := range []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB, testenv.KindMariaDB1011, testenv.KindMySQL80} {
 		t.Run(string(k), func(t *testing.T) {
 			b := time.Now()
 			db := testenv.Own(t, k)
