@@ -1,0 +1,65 @@
+package envelope
+
+import (
+	"testing"
+
+	"meridian/internal/row"
+)
+
+// orders is a table of nine columns whose rows have about 200 bytes.
+func orders() (*row.Table, []row.Value) {
+	text := func(name string) row.Column {
+		return row.Column{Name: name, Type: row.TypeText, Charset: "utf8mb4", Collation: "utf8mb4_0900_ai_ci"}
+	}
+	t := row.NewTable("shop", "orders", []row.Column{
+		{Name: "id", Type: row.TypeInt}, text("customer"), text("email"), text("address"),
+		{Name: "amount", Type: row.TypeDecimal, Length: 12, Fraction: 2},
+		{Name: "state", Type: row.TypeEnum, Charset: "utf8mb4", Collation: "utf8mb4_0900_ai_ci"},
+		{Name: "created_at", Type: row.TypeDatetime, Fraction: 6}, {Name: "updated_at", Type: row.TypeTimestamp, Fraction: 6}, text("note"),
+	}, []int{0})
+	return t, []row.Value{row.IntValue(123456), row.TextValue("Ada Lovelace"), row.TextValue("ada.lovelace@example.org"),
+		row.TextValue("12 St James's Square, London SW1Y 4JH"), row.BytesValue(row.Decimal, []byte("1234.50")), row.TextValue("shipped"),
+		row.DatetimeValue(2024, 2, 29, 12, 34, 56, 789012), row.TimestampValue(1709210096789012),
+		row.TextValue("leave it with the neighbour; ring twice, she is rather hard of hearing, and \"thank you\"")}
+}
+
+func orderMessage(t testing.TB) *Message {
+	table, image := orders()
+	key, err := table.Key(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Message{Kind: Change, Epoch: 3, Time: 1709210096999,
+		Source: Source{Region: "us-east-1", GTID: "3e11fa47-71ca-11e1-9e33-c80aa9429562:23", Ordinal: 1, Last: true, ServerID: 1, File: "bin.000042", Position: 1234567, CommitTime: 1709210096789012},
+		Change: &row.Change{Table: table, Op: row.Insert, Key: key, After: image, Digest: table.Digest(key, image),
+			Version: row.Version{Time: 1709210096789012, Region: "us-east-1"}, Overwrote: row.Version{Time: 1709210096089012, Region: "eu-west-1"}}}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	m := orderMessage(b)
+	var buf []byte
+	var err error
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, buf, err = Encode(buf[:0], m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(len(buf)), "bytes/row")
+}
+
+func BenchmarkDecode(b *testing.B) {
+	r, _, err := Encode(nil, orderMessage(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Logf("%s\n%s\n%q", r.Key, r.Value, r.Headers)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(&r); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
