@@ -8,12 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
-	"time"
 )
-
-// startDeadline is generous: a dozen servers may start at once on two cores.
-const startDeadline = 2 * time.Minute
 
 // DatabaseConfig says which server to start, and where.
 type DatabaseConfig struct {
@@ -27,43 +22,38 @@ type DatabaseConfig struct {
 	Args []string
 }
 
-// Database is a MySQL or MariaDB server on loopback, ready to be replicated from: binlog in ROW
-// format with full images and metadata, GTIDs, and a commit that is durable when it returns. It ends
-// with the process that started it. Its methods are not for concurrent use.
+// Database is a MySQL or MariaDB server, ready to be replicated from: binlog in ROW format with full
+// images and metadata, GTIDs, and a commit that is durable when it returns.
 type Database struct {
-	Program *Program
-	LogPath string // what the server says, all its runs
-
-	config  DatabaseConfig
-	port    *Port
-	process *process
+	Server
+	config DatabaseConfig
 }
 
 // StartDatabase starts a server and returns when it serves; ctx bounds the start, not the server.
-// It listens on a port of its own choice that it keeps when it is started again.
 func StartDatabase(ctx context.Context, config DatabaseConfig) (*Database, error) {
 	if !config.Program.Kind.IsDatabase() {
 		return nil, fmt.Errorf("%s is no database server", config.Program.Kind)
 	}
-	d := &Database{Program: config.Program, config: config, LogPath: filepath.Join(config.Directory, "server.log")}
-	if err := d.provideData(ctx); err != nil {
+	d := &Database{config: config}
+	d.Program, d.LogPath = config.Program, filepath.Join(config.Directory, "server.log")
+	d.prepare = d.prepareData
+	if err := d.startOnFreePorts(ctx, 1); err != nil {
 		return nil, err
 	}
-	const attempts = 5
-	for attempt := 1; ; attempt++ {
-		var err error
-		if d.port, err = ReservePort(ctx); err != nil {
-			return nil, err
-		}
-		if err = d.Start(ctx); err == nil {
-			return d, nil
-		}
-		err = errors.Join(err, d.port.Release())
-		var failed *startError
-		if attempt == attempts || !errors.As(err, &failed) || !failed.portTaken() {
-			return nil, err
+	return d, nil
+}
+
+func (d *Database) prepareData(ctx context.Context) (command, error) {
+	if err := d.provideData(ctx); err != nil {
+		return command{}, err
+	}
+	// A killed server leaves these; their process id may since have been given to another process.
+	for _, name := range []string{"mysql.sock.lock", "mysql.sock", "mysql.pid"} {
+		if err := os.Remove(filepath.Join(d.data(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return command{}, err
 		}
 	}
+	return command{argv: d.argv(), dir: d.config.Directory, isReady: servesDatabase}, nil
 }
 
 // provideData copies the template, unless the folder has data. The copy is renamed into place, so an
@@ -89,47 +79,13 @@ func (d *Database) provideData(ctx context.Context) error {
 
 func (d *Database) data() string { return filepath.Join(d.config.Directory, "data") }
 
-// Address is where clients of the server connect, as host:port.
-func (d *Database) Address() string { return d.port.Address() }
-
-// PID is the process id of the server's current or last run.
-func (d *Database) PID() int { return d.process.pid }
-
-// Start starts the server again after Stop or Kill, with the same data and on the same port, and
-// returns when it serves.
-func (d *Database) Start(ctx context.Context) error {
-	if d.process != nil {
-		select {
-		case <-d.process.ended:
-		default:
-			return fmt.Errorf("starting %s: it runs already", d.Program.Kind)
-		}
-	}
-	// A killed server leaves these; their process id may since have been given to another process.
-	for _, name := range []string{"mysql.sock.lock", "mysql.sock", "mysql.pid"} {
-		if err := os.Remove(filepath.Join(d.data(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	process, err := start(ctx, command{
-		name: fmt.Sprintf("%s %s on port %d", d.Program.Kind, d.Program.Version, d.port.Number),
-		argv: d.argv(), dir: d.config.Directory, logPath: d.LogPath,
-		isReady: servesDatabase, deadline: startDeadline,
-	})
-	if err != nil {
-		return err
-	}
-	d.process = process
-	return nil
-}
-
 // SetArgs replaces the options that were given with the configuration, from the next start on.
 func (d *Database) SetArgs(args ...string) { d.config.Args = args }
 
 func (d *Database) argv() []string {
 	argv := append(d.Program.base(d.data()), d.Program.initializeFlags()...)
 	argv = append(argv,
-		"--port="+strconv.Itoa(d.port.Number), "--bind-address=127.0.0.1",
+		"--port="+strconv.Itoa(d.ports[0].Number), "--bind-address=127.0.0.1",
 		// Relative to the data folder: the path of a socket has at most 107 bytes.
 		"--socket=mysql.sock", "--pid-file=mysql.pid",
 		"--skip-name-resolve", "--secure-file-priv=", "--max-connections=500",
@@ -148,21 +104,6 @@ func (d *Database) argv() []string {
 	}
 	return append(argv, d.config.Args...)
 }
-
-// Stop ends the server in order (SIGTERM); when ctx ends first, it is killed, and that is an error.
-func (d *Database) Stop(ctx context.Context) error { return d.process.stop(ctx) }
-
-// Kill ends the server as a crash would (SIGKILL).
-func (d *Database) Kill() error { return d.process.kill() }
-
-// Pause stops the server where it stands (SIGSTOP): its connections hang. Continue ends that.
-func (d *Database) Pause() error { return d.process.signal(syscall.SIGSTOP) }
-
-// Continue lets a paused server run again.
-func (d *Database) Continue() error { return d.process.signal(syscall.SIGCONT) }
-
-// Close kills the server if it runs and gives its port back. Its folder stays.
-func (d *Database) Close() error { return errors.Join(d.process.kill(), d.port.Release()) }
 
 // servesDatabase recognises the line that MySQL and MariaDB log when they accept connections.
 func servesDatabase(line string) bool { return strings.Contains(line, "ready for connections") }

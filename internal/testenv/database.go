@@ -15,20 +15,15 @@ import (
 	"meridian/internal/servers"
 )
 
-// Database is a running MySQL or MariaDB server, as one test sees it. Its methods fail that test
-// when they cannot do what they say.
+// Database is a running MySQL or MariaDB server, as one test sees it.
 type Database struct {
-	Address  string // host:port on loopback
+	Server
 	User     string // has every privilege
 	Password string
 	Flavor   string // "mysql" or "mariadb"
-	Kind     Kind
-	Version  servers.Version
 	ServerID uint32
 	DB       *sql.DB // no default schema; several statements in one Exec are allowed; survives restarts
-	LogPath  string
 
-	t      testing.TB
 	server *servers.Database
 }
 
@@ -59,54 +54,57 @@ func MariaDB1011(t testing.TB, options ...Option) *Database {
 // Own starts a database server of the kind for this test alone; it ends with the test.
 func Own(t testing.TB, kind Kind, options ...Option) *Database {
 	t.Helper()
-	running, err := startDatabase(t.Context(), kind, apply(options))
+	d, err := startDatabase(t.Context(), kind, apply(options))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { running.end(t) })
-	return running.handle(t)
+	d.endWith(t)
+	return d.handle(t)
 }
 
-// runningDatabase is a server with its folder and pool, of one test or shared by a package.
+// runningDatabase is a database server with its pool.
 type runningDatabase struct {
+	*running
 	server   *servers.Database
-	folder   *servers.Folder
 	db       *sql.DB
 	serverID uint32
-	keep     bool
 }
 
 // lastServerID counts server ids up; they need to differ only between servers that are joined.
 var lastServerID atomic.Uint32
 
 func startDatabase(ctx context.Context, kind Kind, s settings) (*runningDatabase, error) {
-	cache, err := servers.CacheDirectory()
-	if err != nil {
-		return nil, err
-	}
-	program, err := servers.Find(ctx, cache, kind)
-	if err != nil {
-		return nil, err
-	}
-	folder, err := servers.NewFolder()
-	if err != nil {
-		return nil, err
-	}
 	if s.serverID == 0 {
 		s.serverID = 100 + lastServerID.Add(1)
 	}
-	r := &runningDatabase{folder: folder, serverID: s.serverID}
-	r.server, err = servers.StartDatabase(ctx, servers.DatabaseConfig{
-		Program: program, Cache: cache, Directory: folder.Path, ServerID: s.serverID, Args: s.args})
+	server, r, err := launch(ctx, kind,
+		func(ctx context.Context, cache string, program *servers.Program, folder string) (*servers.Database, error) {
+			return servers.StartDatabase(ctx, servers.DatabaseConfig{
+				Program: program, Cache: cache, Directory: folder, ServerID: s.serverID, Args: s.args})
+		})
 	if err != nil {
-		return nil, errors.Join(err, folder.Remove())
+		return nil, err
 	}
-	connector, err := mysql.NewConnector(dsn(r.server.Address(), ""))
+	r.logPath = server.LogPath
+	connector, err := mysql.NewConnector(dsn(server.Address(), ""))
 	if err != nil {
-		return nil, errors.Join(err, r.server.Close(), folder.Remove())
+		return nil, errors.Join(err, r.close())
 	}
-	r.db = sql.OpenDB(connector)
-	return r, nil
+	db := sql.OpenDB(connector)
+	r.closers = append(r.closers, db.Close)
+	return &runningDatabase{running: r, server: server, db: db, serverID: s.serverID}, nil
+}
+
+func (r *runningDatabase) handle(t testing.TB) *Database {
+	flavor := "mysql"
+	if r.kind.IsMariaDB() {
+		flavor = "mariadb"
+	}
+	return &Database{
+		Server: Server{Kind: r.kind, Version: r.server.Program.Version, Address: r.server.Address(),
+			LogPath: r.server.LogPath, t: t, control: r.server},
+		User: servers.User, Password: servers.Password, Flavor: flavor, ServerID: r.serverID, DB: r.db, server: r.server,
+	}
 }
 
 func dsn(address, schema string) *mysql.Config {
@@ -119,82 +117,13 @@ func dsn(address, schema string) *mysql.Config {
 	return config
 }
 
-func (r *runningDatabase) handle(t testing.TB) *Database {
-	flavor := "mysql"
-	if r.server.Program.Kind.IsMariaDB() {
-		flavor = "mariadb"
-	}
-	return &Database{Address: r.server.Address(), User: servers.User, Password: servers.Password, Flavor: flavor,
-		Kind: r.server.Program.Kind, Version: r.server.Program.Version, ServerID: r.serverID,
-		DB: r.db, LogPath: r.server.LogPath, t: t, server: r.server}
-}
-
-// end ends the server with its test.
-func (r *runningDatabase) end(t testing.TB) {
-	if t.Failed() {
-		reportLog(t, r.server.Program.Kind, r.server.LogPath)
-		r.keep = keepData()
-	}
-	if err := r.close(); err != nil {
-		t.Errorf("ending the %s server: %v", r.server.Program.Kind, err)
-	}
-}
-
-// close ends the server and removes its folder. Its data is thrown away: killing it is quicker than
-// asking it to write its pages.
-func (r *runningDatabase) close() error {
-	err := errors.Join(r.db.Close(), r.server.Close())
-	if r.keep {
-		return errors.Join(err, r.folder.Keep())
-	}
-	return errors.Join(err, r.folder.Remove())
-}
-
-// Kill ends the server as a crash would.
-func (d *Database) Kill() {
-	d.t.Helper()
-	d.must("killing", d.server.Kill())
-}
-
-// Stop ends the server in order.
-func (d *Database) Stop() {
-	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
-	defer cancel()
-	d.must("stopping", d.server.Stop(ctx))
-}
-
-// Start starts the server again after Kill or Stop: the same data, the same address. Options given
-// replace those that it was started with.
-func (d *Database) Start(options ...Option) {
-	d.t.Helper()
-	if s := apply(options); len(s.args) > 0 {
-		d.server.SetArgs(s.args...)
-	}
-	d.must("starting", d.server.Start(d.t.Context()))
-}
-
-// Restart is Stop and Start.
-func (d *Database) Restart(options ...Option) {
+// RestartWith stops the server and starts it with other options than before.
+func (d *Database) RestartWith(options ...Option) {
 	d.t.Helper()
 	d.Stop()
-	d.Start(options...)
+	d.server.SetArgs(apply(options).args...)
+	d.Start()
 }
-
-// Pause stops the server where it stands: connections to it hang. Continue ends that.
-func (d *Database) Pause() {
-	d.t.Helper()
-	d.must("pausing", d.server.Pause())
-}
-
-// Continue lets a paused server go on.
-func (d *Database) Continue() {
-	d.t.Helper()
-	d.must("continuing", d.server.Continue())
-}
-
-// PID is the server's process id.
-func (d *Database) PID() int { return d.server.PID() }
 
 // Exec runs one or several statements.
 func (d *Database) Exec(query string, args ...any) {
@@ -243,11 +172,4 @@ func (d *Database) FreshSchema(t testing.TB) string {
 func FreshSchema(t testing.TB, db *Database) string {
 	t.Helper()
 	return db.FreshSchema(t)
-}
-
-func (d *Database) must(doing string, err error) {
-	d.t.Helper()
-	if err != nil {
-		d.t.Fatalf("%s the %s server: %v", doing, d.Kind, err)
-	}
 }

@@ -8,14 +8,18 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"meridian/internal/servers"
 )
 
 // shared are the servers that the package's tests have in common.
 var shared struct {
 	sync.Mutex
-	underMain bool // Main runs, and will end them
-	databases map[sharedKey]*runningDatabase
-	closers   []func() error
+	underMain    bool // Main runs, and will end them
+	databases    map[sharedKey]*runningDatabase
+	kafka        *servers.KafkaServer
+	kafkaRunning *running
+	closers      []func() error
 }
 
 type sharedKey struct {
@@ -54,7 +58,7 @@ func closeShared() error {
 	for _, closer := range shared.closers {
 		err = errors.Join(err, closer())
 	}
-	shared.closers, shared.databases = nil, nil
+	shared.closers, shared.databases, shared.kafka, shared.kafkaRunning = nil, nil, nil, nil
 	return err
 }
 
@@ -91,27 +95,20 @@ func Shared(t testing.TB, kind Kind, name string, options ...Option) *Database {
 	defer shared.Unlock()
 	needsMain(t)
 	key := sharedKey{kind, name}
-	running := shared.databases[key]
-	if running == nil {
+	d := shared.databases[key]
+	if d == nil {
 		var err error
-		if running, err = startDatabase(t.Context(), kind, apply(options)); err != nil {
+		if d, err = startDatabase(t.Context(), kind, apply(options)); err != nil {
 			t.Fatal(err)
 		}
 		if shared.databases == nil {
 			shared.databases = map[sharedKey]*runningDatabase{}
 		}
-		shared.databases[key] = running
-		shared.closers = append(shared.closers, running.close)
+		shared.databases[key] = d
+		shared.closers = append(shared.closers, d.close)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			reportLog(t, kind, running.server.LogPath)
-			shared.Lock()
-			defer shared.Unlock()
-			running.keep = keepData()
-		}
-	})
-	return running.handle(t)
+	d.reportWith(t)
+	return d.handle(t)
 }
 
 func needsMain(t testing.TB) {
@@ -119,4 +116,13 @@ func needsMain(t testing.TB) {
 	if !shared.underMain {
 		t.Fatal("a shared server needs somebody to end it: add to the package\n\tfunc TestMain(m *testing.M) { testenv.Main(m) }")
 	}
+}
+
+// reportWith reports the shared server's log when the test fails.
+func (r *running) reportWith(t testing.TB) {
+	t.Cleanup(func() {
+		shared.Lock()
+		defer shared.Unlock()
+		r.reportIfFailed(t)
+	})
 }

@@ -1,0 +1,124 @@
+package testenv_test
+
+import (
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"meridian/internal/testenv"
+)
+
+// connect opens a connection to one broker. It is closed with the test, unless it broke before.
+func connect(t *testing.T, dialer *kafka.Dialer, address string) (*kafka.Conn, error) {
+	t.Helper()
+	dialer.Timeout = 20 * time.Second
+	conn, err := dialer.DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() {
+		if err := conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return conn, conn.SetDeadline(time.Now().Add(30 * time.Second))
+}
+
+// client returns a client with connections of its own: those of before a crash are broken.
+func client(t *testing.T, broker *testenv.KafkaServer) *kafka.Client {
+	t.Helper()
+	transport := &kafka.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &kafka.Client{Addr: kafka.TCP(broker.Address), Transport: transport}
+}
+
+func TestKafka_KeepsWhatItAcknowledgedThroughACrash(t *testing.T) {
+	broker := testenv.SharedKafka(t)
+	conn, err := connect(t, &kafka.Dialer{}, broker.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.CreateTopics(kafka.TopicConfig{Topic: "kept", NumPartitions: 1, ReplicationFactor: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client(t, broker).Produce(t.Context(), &kafka.ProduceRequest{Topic: "kept", RequiredAcks: kafka.RequireAll,
+		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("one"))})}); err != nil {
+		t.Fatal(err)
+	}
+	broker.Kill()
+	broker.Start()
+	fetched, err := client(t, broker).Fetch(t.Context(), &kafka.FetchRequest{Topic: "kept", MaxBytes: 1 << 20, MinBytes: 1, MaxWait: 10 * time.Second})
+	if err == nil {
+		err = fetched.Error
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := fetched.Records.ReadRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, err := kafka.ReadAll(record.Value); err != nil || string(value) != "one" {
+		t.Errorf("after the crash the record is %q (%v)", value, err)
+	}
+}
+
+func TestKafka_LetsInWhoHasTheAuthorityAndThePassword(t *testing.T) {
+	certificates := testenv.NewCertificates(t)
+	broker := testenv.Kafka(t, testenv.KafkaTLS(certificates), testenv.KafkaUser("meridian", "secret"))
+	login := func(password string) map[string]*kafka.Dialer {
+		dialers := map[string]*kafka.Dialer{"PLAIN": {SASLMechanism: plain.Mechanism{Username: "meridian", Password: password}}}
+		for _, algorithm := range []scram.Algorithm{scram.SHA256, scram.SHA512} {
+			mechanism, err := scram.Mechanism(algorithm, "meridian", password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dialers[mechanism.Name()] = &kafka.Dialer{SASLMechanism: mechanism}
+		}
+		return dialers
+	}
+	for name, dialer := range login("secret") {
+		dialer.TLS = certificates.ClientConfig()
+		conn, err := connect(t, dialer, broker.SecureAddress)
+		if err == nil {
+			_, err = conn.Brokers()
+		}
+		if err != nil {
+			t.Errorf("by %s over TLS: %v", name, err)
+		}
+	}
+	for name, dialer := range login("wrong") {
+		dialer.TLS = certificates.ClientConfig()
+		if _, err := connect(t, dialer, broker.SecureAddress); !errors.Is(err, kafka.SASLAuthenticationFailed) {
+			t.Errorf("by %s with a wrong password: %v", name, err)
+		}
+	}
+	stranger := login("secret")["PLAIN"]
+	stranger.TLS = testenv.NewCertificates(t).ClientConfig()
+	if _, err := connect(t, stranger, broker.SecureAddress); err == nil {
+		t.Error("a client that trusts another authority connected")
+	}
+}
+
+func TestKafka_AsksForAClientCertificate(t *testing.T) {
+	certificates := testenv.NewCertificates(t)
+	broker := testenv.Kafka(t, testenv.KafkaTLS(certificates), testenv.KafkaClientCertificates())
+	for _, shown := range []bool{true, false} {
+		config := certificates.ClientConfig()
+		if !shown {
+			config.Certificates = nil
+		}
+		conn, err := connect(t, &kafka.Dialer{TLS: config}, broker.SecureAddress)
+		if err == nil {
+			_, err = conn.Brokers() // TLS 1.3: the server refuses after the client's handshake is done
+		}
+		if shown != (err == nil) {
+			t.Errorf("with a client certificate: %t, the error is %v", shown, err)
+		}
+	}
+}
