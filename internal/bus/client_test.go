@@ -49,12 +49,12 @@ func TestSmoke(t *testing.T) {
 	if err := c.EnsureTopic(ctx, Topic{Name: "x", Partitions: 4, ReplicationFactor: 1, Retention: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	first, n, err := c.Produce(ctx, "x", 2, []Record{{Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"a", []byte("b")}}}, {Value: []byte("w")}})
-	fmt.Println(first, n, err)
-	f, err := c.Fetch(ctx, "x", 2, 0, 1<<20, time.Second)
-	fmt.Printf("%+v %v\n", f, err)
-	f, err = c.Fetch(ctx, "x", 2, 7, 1<<20, time.Second)
-	fmt.Printf("%+v %v\n", f, err)
+	first, err := c.Produce(ctx, "x", 2, []Record{{Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"a", []byte("b")}}}, {Value: []byte("w")}})
+	fmt.Println(first, err)
+	f, next, _, err := c.Fetch(ctx, "x", 2, 0, 1<<20, time.Second)
+	fmt.Printf("%+v %d %v\n", f, next, err)
+	f, next, _, err = c.Fetch(ctx, "x", 2, 7, 1<<20, time.Second)
+	fmt.Printf("%+v %d %v\n", f, next, err)
 	d, err := c.Describe(ctx, "x")
 	fmt.Println(d, err)
 	fmt.Println(c.ListTopics(ctx))

@@ -51,10 +51,12 @@ func (e *DeniedError) Error() string {
 
 func (e *DeniedError) Unwrap() error { return e.Err }
 
-// TooLargeError says that the first of the records given to Produce is larger than what the bus takes. Nothing was written.
+// TooLargeError says that one of the records given to Produce is larger than what the bus takes.
 type TooLargeError struct {
 	Topic     string
 	Partition int
+	Index     int // of the record in the list
+	Written   int // how many of the records before it are written, acknowledged
 	Bytes     int // of the record, uncompressed, with key and headers
 	Limit     int // max_record_bytes; 0 when it was the broker that refused it
 }

@@ -15,22 +15,23 @@ import (
 // fetchVersions: 11 is the last version without the flexible encoding and with topics by name.
 var fetchVersions = apiRange{11, 11}
 
-// Fetched is what one Fetch found.
-type Fetched struct {
-	Records       []Record // at consecutive offsets from the one asked for; none when there was nothing new in time
-	Next          int64    // the offset to ask for next
-	HighWatermark int64    // the offset that the partition's next record gets, as of the answer
+// fetched is what one fetch found.
+type fetched struct {
+	records       []Record // at consecutive offsets from the one asked for
+	next          int64    // the offset to ask for next
+	highWatermark int64
 }
 
 // Fetch reads a partition from an offset on. It waits up to maxWait for a first record, and returns about maxBytes bytes of compressed
-// batches, but always at least one batch, however large. No offset is left out: the first record, if there is one, is at the offset asked for.
+// batches, but always at least one batch, however large. No offset is left out: the first record, if there is one, is at the offset asked
+// for. next is the offset to ask for next, highWatermark the one that the partition's next record gets, as of the answer.
 //
 // Errors: *GapError when records at and after the offset are gone; *CorruptError when they cannot be read; *TransientError, *DeniedError,
 // *TopicError, ErrClosed, the context's error. Records before a gap are returned first, without an error.
-func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset int64, maxBytes int, maxWait time.Duration) (Fetched, error) {
-	var f Fetched
+func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset int64, maxBytes int, maxWait time.Duration) (records []Record, next, highWatermark int64, err error) {
+	var f fetched
 	var beyond bool
-	err := c.withLeader(ctx, opFetch, topic, partition, maxWait+c.cfg.RequestTimeout, func(k *conn) error {
+	err = c.withLeader(ctx, opFetch, topic, partition, maxWait+c.cfg.RequestTimeout, func(k *conn) error {
 		version, err := k.version(protocol.Fetch, fetchVersions)
 		if err != nil {
 			return err
@@ -55,9 +56,9 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset 
 		err = fmt.Errorf("bus: %s%s: %w (%w)", opFetch, place(topic, partition), context.Cause(ctx), err)
 	}
 	if err != nil {
-		return Fetched{Next: offset}, err
+		return nil, offset, 0, err
 	}
-	return f, nil
+	return f.records, f.next, f.highWatermark, nil
 }
 
 func appendFetch(b []byte, topic string, partition int, offset int64, maxBytes int, maxWait time.Duration) []byte {
@@ -83,8 +84,8 @@ func appendFetch(b []byte, topic string, partition int, offset int64, maxBytes i
 }
 
 // readFetched reads an answer. The records' bytes are not the answer's: its buffer is used again.
-func readFetched(b []byte, topic string, partition int, offset int64) (Fetched, error) {
-	f := Fetched{Next: offset}
+func readFetched(b []byte, topic string, partition int, offset int64) (fetched, error) {
+	f := fetched{next: offset}
 	r := answerReader{b: b}
 	r.int32() // throttle time: the broker delays our next answer by itself
 	code := r.int16()
@@ -96,7 +97,7 @@ func readFetched(b []byte, topic string, partition int, offset int64) (Fetched, 
 		return f, err
 	}
 	code = r.int16()
-	f.HighWatermark = r.int64()
+	f.highWatermark = r.int64()
 	r.int64() // last stable offset
 	r.int64() // log start offset
 	for range max(r.int32(), 0) {
@@ -117,7 +118,7 @@ func readFetched(b []byte, topic string, partition int, offset int64) (Fetched, 
 }
 
 // readBatches takes the records from the offset on out of the batches of an answer, as far as they can be read and follow each other.
-func readBatches(f Fetched, set []byte, topic string, partition int, offset int64) (Fetched, error) {
+func readBatches(f fetched, set []byte, topic string, partition int, offset int64) (fetched, error) {
 	var u unbatcher
 	for {
 		v, rest, ok, err := nextBatch(set)
@@ -128,33 +129,33 @@ func readBatches(f Fetched, set []byte, topic string, partition int, offset int6
 		if err == nil && v.next <= offset {
 			continue // before what was asked for
 		}
-		had := len(f.Records)
+		had := len(f.records)
 		if err == nil {
-			f.Records, err = u.records(f.Records, &v, f.Next)
+			f.records, err = u.records(f.records, &v, f.next)
 		}
 		if err != nil {
-			f.Records = f.Records[:had]
+			f.records = f.records[:had]
 			if had > 0 {
 				return f, nil // the next call meets it first
 			}
 			return f, &CorruptError{Topic: topic, Partition: partition, Offset: v.base, Next: v.next, Err: err}
 		}
-		for i := had; i < len(f.Records); i++ {
-			if f.Records[i].Offset == f.Next {
-				f.Next++
+		for i := had; i < len(f.records); i++ {
+			if f.records[i].Offset == f.next {
+				f.next++
 				continue
 			}
-			gap := &GapError{Topic: topic, Partition: partition, Want: f.Next, First: f.Records[i].Offset, Next: f.HighWatermark}
-			if f.Records = f.Records[:i]; i > 0 {
+			gap := &GapError{Topic: topic, Partition: partition, Want: f.next, First: f.records[i].Offset, Next: f.highWatermark}
+			if f.records = f.records[:i]; i > 0 {
 				return f, nil // the next call meets it first
 			}
 			return f, gap
 		}
-		if v.next > f.Next { // records taken out at the batch's end
-			if len(f.Records) > 0 {
+		if v.next > f.next { // records taken out at the batch's end
+			if len(f.records) > 0 {
 				return f, nil
 			}
-			return f, &GapError{Topic: topic, Partition: partition, Want: f.Next, First: v.next, Next: max(f.HighWatermark, v.next)}
+			return f, &GapError{Topic: topic, Partition: partition, Want: f.next, First: v.next, Next: max(f.highWatermark, v.next)}
 		}
 	}
 }

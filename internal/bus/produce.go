@@ -14,49 +14,64 @@ import (
 // produceVersions: 8 adds an error's text; later ones differ only in their encoding and for transactions.
 var produceVersions = apiRange{7, 8}
 
-// Produce appends the longest beginning of records that goes into one request to a partition, and returns the offset of the first of
-// them and how many they are. The records have consecutive offsets, and all in-sync replicas have them (acks=all). Callers
-// with more call again with the rest; one request at a time keeps the order.
+// Produce appends records to a partition, in their order, and returns when all in-sync replicas have them (acks=all). It sends them in one
+// request if they are no more than MaxBatchBytes and what the broker takes, else in several, one after the other.
 //
-// Errors, with which nothing is known to be written: *TransientError (Unknown says whether it may be written all the same; the caller
-// tries the same records again, and may then have them twice), *TooLargeError (of the first record), *DeniedError,
-// *TopicError, ErrClosed, the context's error (the outcome is unknown), and others that say the request was wrong.
-func (c *Client) Produce(ctx context.Context, topic string, partition int, records []Record) (first int64, written int, err error) {
+// The result is the offset of the first record; first + len(records) is the offset after the last one. (Should somebody else's records come
+// between the requests of a long list, the second holds, and the first record is before first.)
+//
+// Errors: *TransientError (Unknown says whether records may be written all the same; the caller tries the same records again, and may
+// then have them twice), *TooLargeError (names a record; nothing was written), *DeniedError, *TopicError, ErrClosed, the context's
+// error (the outcome is unknown), and others that say that the request was wrong.
+func (c *Client) Produce(ctx context.Context, topic string, partition int, records []Record) (first int64, err error) {
 	if len(records) == 0 {
-		return 0, 0, errors.New("bus: produce: no records")
+		return 0, errors.New("bus: produce: no records")
 	}
-	for {
-		n, err := c.fitting(topic, partition, records)
-		if err != nil {
-			return 0, 0, err
+	for i := range records {
+		if size := recordSize(&records[i]); size > c.cfg.MaxRecordBytes {
+			return 0, &TooLargeError{Topic: topic, Partition: partition, Index: i, Bytes: size, Limit: c.cfg.MaxRecordBytes}
 		}
-		first, err = c.produce(ctx, topic, partition, records[:n])
+	}
+	for done := 0; done < len(records); {
+		n := c.fitting(topic, records[done:])
+		first, err = c.produce(ctx, topic, partition, records[done:done+n])
 		var refused *TooLargeError
-		if !errors.As(err, &refused) {
-			return first, n, err
+		switch {
+		case err == nil:
+			first -= int64(done)
+			done += n
+		case !errors.As(err, &refused):
+			return 0, partly(err, done)
+		case n == 1:
+			refused.Index, refused.Bytes, refused.Written = done, recordSize(&records[done]), done
+			return 0, err
+		default:
+			c.learnLimit(topic, records[done:done+n])
 		}
-		if n == 1 {
-			refused.Bytes = recordSize(&records[0])
-			return 0, 0, err
-		}
-		c.learnLimit(topic, records[:n])
 	}
+	return first, nil
 }
 
-// fitting counts the records that go into one request: at least one, if that is not too large.
-func (c *Client) fitting(topic string, partition int, records []Record) (int, error) {
+// partly makes an error say that records have been written before it happened.
+func partly(err error, written int) error {
+	var t *TransientError
+	if written > 0 && errors.As(err, &t) {
+		t.Unknown = true
+	}
+	return err
+}
+
+// fitting counts the records that go into one request: at least one.
+func (c *Client) fitting(topic string, records []Record) int {
 	limit := c.batchLimit(topic)
 	size := recordSize(&records[0])
-	if size > c.cfg.MaxRecordBytes {
-		return 0, &TooLargeError{Topic: topic, Partition: partition, Bytes: size, Limit: c.cfg.MaxRecordBytes}
-	}
 	n := 1
 	for ; n < len(records); n++ {
 		if size += recordSize(&records[n]); size > limit {
 			break
 		}
 	}
-	return n, nil
+	return n
 }
 
 func (c *Client) batchLimit(topic string) int {

@@ -41,7 +41,7 @@ func BenchmarkEncode(b *testing.B) {
 	var err error
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, buf, err = Encode(buf[:0], m); err != nil {
+		if _, buf, err = Append(buf[:0], m); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -50,7 +50,7 @@ func BenchmarkEncode(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	r, _, err := Encode(nil, orderMessage(b))
+	r, err := Encode(orderMessage(b))
 	if err != nil {
 		b.Fatal(err)
 	}

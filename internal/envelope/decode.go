@@ -280,11 +280,11 @@ func (d *decoder) control(r *bus.Record) (*Message, error) {
 	}
 	var err error
 	if m.Kind == Epoch {
-		m.EpochContent = new(EpochContent)
-		err = json.Unmarshal(b.content, m.EpochContent)
+		m.Start = new(EpochStart)
+		err = json.Unmarshal(b.content, m.Start)
 	} else {
-		m.WatermarkContent = new(WatermarkContent)
-		err = json.Unmarshal(b.content, m.WatermarkContent)
+		m.Watermark = new(WatermarkMark)
+		err = json.Unmarshal(b.content, m.Watermark)
 	}
 	if err != nil {
 		return nil, foreign("the content of a record of kind %s: %v", m.Kind, err)

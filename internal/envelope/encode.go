@@ -15,11 +15,16 @@ import (
 // sourceVersion stands in source.version, where Debezium has its own version: the version of this format.
 const sourceVersion = "1.0.0"
 
-// Encode makes a record of a message. The record's bytes are appended to dst, which is returned: a caller that encodes many
-// gives the same buffer again and again, and uses it anew when the records have been produced.
-//
-// An error says what is missing in the message; it is a mistake of the program, not of the data.
-func Encode(dst []byte, m *Message) (bus.Record, []byte, error) {
+// Encode makes a record of a message, in a buffer of its own. An error says what is missing in the message; it is a mistake of the
+// program, not of the data.
+func Encode(m *Message) (bus.Record, error) {
+	r, _, err := Append(nil, m)
+	return r, err
+}
+
+// Append is Encode into a buffer: the record's bytes are appended to dst, which is returned. A caller that encodes many gives the same
+// buffer again and again, and uses it anew when the records have been produced.
+func Append(dst []byte, m *Message) (bus.Record, []byte, error) {
 	if err := m.check(); err != nil {
 		return bus.Record{}, dst, fmt.Errorf("envelope: a message of kind %s: %w", m.Kind, err)
 	}
@@ -48,11 +53,11 @@ func (m *Message) check() error {
 	case Change, Repair, Seed:
 		return m.checkChange()
 	case Epoch:
-		if m.EpochContent == nil {
+		if m.Start == nil {
 			return errors.New("no content")
 		}
 	case Watermark:
-		if m.WatermarkContent == nil {
+		if m.Watermark == nil {
 			return errors.New("no content")
 		}
 	default:
@@ -264,9 +269,9 @@ func (e *encoder) source(schema, table string) {
 func (e *encoder) control() (r bus.Record, err error) {
 	var content []byte
 	if e.m.Kind == Epoch {
-		content, err = json.Marshal(e.m.EpochContent)
+		content, err = json.Marshal(e.m.Start)
 	} else {
-		content, err = json.Marshal(e.m.WatermarkContent)
+		content, err = json.Marshal(e.m.Watermark)
 	}
 	if err != nil {
 		return r, fmt.Errorf("envelope: a message of kind %s: %w", e.m.Kind, err)

@@ -46,9 +46,9 @@ type Message struct {
 	Time   int64  // when it was published, in milliseconds since 1970 (ts_ms)
 	Source Source
 
-	Change           *row.Change       // of Change, Repair and Seed
-	EpochContent     *EpochContent     // of Epoch
-	WatermarkContent *WatermarkContent // of Watermark
+	Change    *row.Change    // of Change, Repair and Seed
+	Start     *EpochStart    // of Epoch
+	Watermark *WatermarkMark // of Watermark
 }
 
 // Source is where a message comes from.
@@ -63,8 +63,8 @@ type Source struct {
 	CommitTime int64 // microseconds since 1970
 }
 
-// EpochContent is the content of an Epoch record.
-type EpochContent struct {
+// EpochStart is the content of an Epoch record.
+type EpochStart struct {
 	Region  string `json:"region"`
 	Shard   int    `json:"shard"`
 	Epoch   uint64 `json:"epoch"`
@@ -72,8 +72,8 @@ type EpochContent struct {
 	Time    int64  `json:"time_us"` // microseconds since 1970
 }
 
-// WatermarkContent is the content of a Watermark record.
-type WatermarkContent struct {
+// WatermarkMark is the content of a Watermark record.
+type WatermarkMark struct {
 	Region     string           `json:"region"`
 	Shard      int              `json:"shard"`
 	Epoch      uint64           `json:"epoch"`
