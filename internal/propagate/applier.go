@@ -1,0 +1,249 @@
+package propagate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/conflict"
+	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
+	"meridian/internal/retry"
+)
+
+// Ledger is what the applier asks of the region's ledger.
+type Ledger interface {
+	// Lookup gives what is known of each place, all at one moment.
+	Lookup(places []Place) ([]Known, error)
+	// WaitPassed waits until every transaction that ends at or before the coordinates is in the ledger.
+	WaitPassed(ctx context.Context, at mysqldb.Coordinates) error
+	// WaitApplied waits until the ledger includes the source's changes before offset next.
+	WaitApplied(ctx context.Context, source string, shard int, next uint64) error
+}
+
+// Acknowledgements tells when the bus has this region's own changes.
+type Acknowledgements interface {
+	WaitAcknowledged(ctx context.Context, sequence uint64) error
+}
+
+// Observer hears what the applier does; metrics and logs hang there. It is called from the workers' goroutines.
+type Observer interface {
+	Committed(r Report)
+	Retried(source string, shard int, reason string, err error)
+	Heard(w *envelope.WatermarkMark)
+}
+
+// Report is what one committed transaction did.
+type Report struct {
+	Source    string
+	Shard     int
+	Next      uint64
+	Counts    Counts
+	Applied   []*Inbound
+	Conflicts []Conflict
+	Parks     []Park
+}
+
+// ApplierConfig sets the bounds of the applier.
+type ApplierConfig struct {
+	Region           string
+	BatchRows        int
+	BatchBytes       int
+	TransactionBytes int           // with one shard: the largest source transaction that is kept whole
+	FenceTimeout     time.Duration // how long locks are held while waiting for the tailer
+	Whole            bool          // one shard: source transactions are never split
+	Retry            retry.Policy
+}
+
+// Worker applies one shard's changes of all other regions, in batches, one transaction at a time. It is used once.
+//
+// Invariants, each with the step that keeps it:
+//   - No older change overwrites a newer row: decide → write → fence → validate → commit (attempt).
+//   - Offsets live with the data: the provenance row moves in the transaction that writes the rows, from the offset that
+//     this worker committed last, under the epoch that it owns.
+//   - Before a batch is decided, the ledger includes the worker's own last commit (WaitApplied).
+//   - Nothing is dropped: what the database refuses is parked in the transaction that moves the offset past it.
+type Worker struct {
+	cfg    ApplierConfig
+	shard  int
+	epoch  uint64
+	target Target
+	ledger Ledger
+	acks   Acknowledgements // nil where a stamp does not need to be acknowledged to be final (MySQL)
+	rules  conflict.Rules
+	watch  Observer
+	clock  retry.Clock
+	log    *zap.Logger
+	reach  func(step string)
+
+	inbox *inbox
+	state map[string]*place // by source
+}
+
+// place is how far a source's shard has come.
+type place struct {
+	committed uint64 // the provenance row's next offset
+	next      uint64 // the next offset to be read: past committed there are only control records
+	epoch     uint64 // the greatest epoch marker read
+}
+
+// WorkerDeps are what a Worker is joined to.
+type WorkerDeps struct {
+	Target   Target
+	Ledger   Ledger
+	Acks     Acknowledgements
+	Rules    conflict.Rules
+	Observer Observer
+	Clock    retry.Clock
+	Log      *zap.Logger
+	Reached  func(step string) // called at the named steps; tests end the process there
+}
+
+// NewWorker makes the worker of a shard that this process has claimed with the epoch; states says where each source
+// stands.
+func NewWorker(cfg ApplierConfig, shard int, epoch uint64, states map[string]State, d WorkerDeps) *Worker {
+	w := &Worker{
+		cfg: cfg, shard: shard, epoch: epoch, target: d.Target, ledger: d.Ledger, acks: d.Acks, rules: d.Rules,
+		watch: d.Observer, clock: d.Clock, log: d.Log, reach: d.Reached, state: map[string]*place{},
+	}
+	if w.reach == nil {
+		w.reach = func(string) {}
+	}
+	sources := make([]string, 0, len(states))
+	for s, st := range states {
+		sources = append(sources, s)
+		w.state[s] = &place{committed: st.Next, next: st.Next, epoch: st.SourceEpoch}
+	}
+	w.inbox = newInbox(sources, max(4*cfg.BatchBytes, cfg.TransactionBytes))
+	return w
+}
+
+// Put hands records of a source over, in order; it waits while the worker is far behind.
+func (w *Worker) Put(ctx context.Context, source string, items []Inbound) error {
+	return w.inbox.put(ctx, source, items)
+}
+
+// Next gives the offset from which the source's topic is to be read. Called before Run.
+func (w *Worker) Next(source string) uint64 { return w.state[source].next }
+
+// mostIdle is how many control records may pass before the place in the topic is written down for their sake alone.
+const mostIdle = 3600
+
+// Run applies until the context ends or the shard is another's (ErrFenced).
+func (w *Worker) Run(ctx context.Context) error {
+	most := limit{rows: w.cfg.BatchRows, bytes: w.cfg.BatchBytes, whole: w.cfg.Whole, transactionBytes: w.cfg.TransactionBytes}
+	for {
+		source, items, err := w.inbox.take(ctx, most, nil)
+		if err != nil {
+			return err
+		}
+		if err := w.process(ctx, source, items); err != nil {
+			return fmt.Errorf("applying shard %d of %s: %w", w.shard, source, err)
+		}
+	}
+}
+
+func (w *Worker) process(ctx context.Context, source string, items []Inbound) error {
+	at := w.state[source]
+	for len(items) > 0 && items[0].Offset < at.next {
+		items = items[1:] // already applied
+	}
+	if len(items) == 0 {
+		return nil
+	}
+	if items[0].Offset != at.next {
+		return fmt.Errorf("%w: offset %d came where %d is next", errOutOfOrder, items[0].Offset, at.next)
+	}
+	b := gather(source, items, at.committed, at.epoch)
+	if !b.idle() || b.to-at.committed > mostIdle {
+		if err := w.apply(ctx, b); err != nil {
+			return err
+		}
+		at.committed = b.to
+	}
+	at.next, at.epoch = b.to, b.sourceEpoch
+	if len(b.words) > 0 {
+		// What a region says of itself counts once everything before it is in the ledger.
+		if err := w.ledger.WaitApplied(ctx, source, w.shard, at.committed); err != nil {
+			return err
+		}
+		for _, word := range b.words {
+			w.watch.Heard(word)
+		}
+	}
+	return nil
+}
+
+// errOutOfOrder is returned when a consumer hands over records that do not follow each other: a fault in this program.
+var errOutOfOrder = errors.New("records of the bus came out of order")
+
+// apply brings a batch into the database, for as long as it takes. Nothing advances until it has been committed.
+func (w *Worker) apply(ctx context.Context, b *batch) error {
+	backoff := retry.NewBackoff(w.cfg.Retry, w.clock)
+	for {
+		err := w.attempt(ctx, b)
+		if err == nil {
+			w.report(b)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		reason, wait, fatal := w.learn(ctx, b, err)
+		if fatal != nil {
+			return fatal
+		}
+		if reason == "" { // it had been committed after all
+			w.report(b)
+			return nil
+		}
+		w.watch.Retried(b.source, w.shard, reason, err)
+		if wait {
+			if err := backoff.Failed(ctx, err); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// learn draws the consequences of a failed attempt: why it is tried again (empty: it is done), and whether to wait
+// before.
+func (w *Worker) learn(ctx context.Context, b *batch, err error) (reason string, wait bool, fatal error) {
+	var unexpected *UnexpectedRowsError
+	var refused *RefusedError
+	switch {
+	case errors.Is(err, errChanged):
+		return "changed", false, nil
+	case errors.Is(err, ErrFenced):
+		return "", false, err
+	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrMoved):
+		done, err := w.settle(ctx, b)
+		if err != nil || !done {
+			return "outcome_unknown", true, err
+		}
+		return "", false, nil
+	case errors.As(err, &unexpected):
+		return "unexpected_rows", false, w.catchUp(ctx, b)
+	case errors.As(err, &refused):
+		b.refuse(refused)
+		return "refused", false, nil
+	case errors.Is(err, errFenceTimeout):
+		return "fence_timeout", true, w.waitTailer(ctx)
+	default:
+		return mysqldb.Reason(err), true, nil
+	}
+}
+
+// refuse notes what the database does not accept; the next attempt parks it.
+func (b *batch) refuse(e *RefusedError) {
+	b.single = true
+	for i := range e.Rows {
+		r := &e.Rows[i]
+		if c := b.candidates[Place{r.Change.Table.String(), r.Change.Key}]; c != nil {
+			c.refused = r
+		}
+	}
+}

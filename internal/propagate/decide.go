@@ -1,0 +1,197 @@
+package propagate
+
+import (
+	"meridian/internal/conflict"
+	"meridian/internal/envelope"
+	"meridian/internal/row"
+)
+
+// Place names a row: "schema.table" and its key.
+type Place struct {
+	Table string
+	Key   row.Key
+}
+
+// Known is what the ledger says of a row.
+type Known struct {
+	Found   bool
+	Version row.Version
+	Deleted bool
+	Suspect bool
+	// Sequence is that of the local write that made the entry; 0 when it is another region's or acknowledged.
+	Sequence uint64
+}
+
+// same tells whether two answers speak of the same state of the row. A write that has been acknowledged meanwhile is
+// still the same write.
+func (k Known) same(o Known) bool {
+	return k.Found == o.Found && k.Version == o.Version && k.Deleted == o.Deleted && k.Suspect == o.Suspect
+}
+
+// candidate is the newest change to one row within a batch.
+type candidate struct {
+	item     *Inbound
+	incoming conflict.Incoming
+	refused  *RefusedRow // the database does not take it: it is to be parked
+}
+
+// batch is what was taken of one source, and what has been found out about it.
+type batch struct {
+	source      string
+	items       []Inbound
+	from, to    uint64
+	sourceEpoch uint64
+
+	order      []Place // of the candidates, in the order of their first change
+	candidates map[Place]*candidate
+	rejects    []*Inbound
+	words      []*envelope.WatermarkMark
+	read       uint64
+	coalesced  uint64
+
+	// look: the ledger was found not to know which rows exist; the transaction looks at the rows themselves.
+	look    bool
+	single  bool      // rows are written one by one, to find the one that the database refuses
+	decided *decision // of the last attempt
+}
+
+// gather sorts out what was taken: the newest change of each row, control records, what is none of ours, and what an
+// older epoch has published after its successor's marker (which is ignored).
+//
+// Invariant: within a batch a write never loses to one that it overwrote; the versions decide, not the order.
+func gather(source string, items []Inbound, from, sourceEpoch uint64) *batch {
+	b := &batch{
+		source: source, items: items, from: from, to: items[len(items)-1].Offset + 1,
+		sourceEpoch: sourceEpoch, candidates: map[Place]*candidate{},
+	}
+	for i := range items {
+		it := &items[i]
+		m := it.Message
+		switch {
+		case m == nil:
+			b.rejects = append(b.rejects, it)
+		case m.Epoch < b.sourceEpoch:
+		case m.Kind == envelope.Epoch:
+			b.sourceEpoch = m.Epoch
+		case m.Kind == envelope.Watermark:
+			b.words = append(b.words, m.Watermark)
+		case m.Change != nil:
+			b.add(it)
+		}
+	}
+	return b
+}
+
+func (b *batch) add(it *Inbound) {
+	c := it.Message.Change
+	b.read++
+	at := Place{c.Table.String(), c.Key}
+	in := conflict.Incoming{Version: c.Version, Overwrote: c.Overwrote}
+	had := b.candidates[at]
+	if had == nil {
+		b.candidates[at] = &candidate{item: it, incoming: in}
+		b.order = append(b.order, at)
+		return
+	}
+	b.coalesced++
+	if in.Version.Compare(had.incoming.Version) > 0 || in.Version == had.incoming.Version && it.Message.Kind == envelope.Repair {
+		had.item = it
+	}
+	had.incoming = had.incoming.Merge(in)
+}
+
+// idle tells whether the batch changes nothing but the place in the topic.
+func (b *batch) idle() bool { return len(b.candidates) == 0 && len(b.rejects) == 0 }
+
+// decision is what is to be done with a batch, given what the ledger said.
+type decision struct {
+	plan      Plan
+	known     []Known // by batch.order
+	conflicts []Conflict
+	applied   []*Inbound
+}
+
+// Conflict is two writes that did not see each other.
+type Conflict struct {
+	Table  string
+	Key    row.Key
+	Winner row.Version
+	Loser  row.Version
+	// Values of neither row are here: logs never hold them.
+}
+
+// decide makes the plan. It is a pure function of the batch and of what the ledger says.
+func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decision {
+	d := &decision{known: known, plan: Plan{
+		Source: b.source, From: b.from, To: b.to, SourceEpoch: b.sourceEpoch, Single: b.single,
+		Counts: Counts{Read: b.read, Coalesced: b.coalesced, Rejected: uint64(len(b.rejects))},
+	}}
+	for i, at := range b.order {
+		b.decideRow(d, here, rules.Rule(at.Table), at, b.candidates[at], known[i])
+	}
+	for _, it := range b.rejects {
+		d.plan.Parks = append(d.plan.Parks, Park{Offset: it.Offset, State: Rejected, Reason: "malformed", Detail: it.Reject.Error(), Record: it.Record.Marshal()})
+	}
+	return d
+}
+
+func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place, c *candidate, k Known) {
+	change := c.item.Message.Change
+	verdict := rule.Resolve(here, c.incoming, conflict.Have{Known: k.Found, Version: k.Version})
+	outcome := verdict.Outcome
+	if outcome == conflict.Duplicate && c.item.Message.Kind == envelope.Repair {
+		outcome = conflict.Write // a repair wins against its own version: the row itself is in doubt
+	}
+	if verdict.Concurrent {
+		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version}
+		if outcome == conflict.Write {
+			cf.Winner, cf.Loser = cf.Loser, cf.Winner
+		}
+		d.conflicts = append(d.conflicts, cf)
+	}
+	switch {
+	case outcome == conflict.Duplicate:
+		d.plan.Counts.Duplicate++
+	case outcome == conflict.Lost:
+		d.plan.Counts.Lost++
+	case c.refused != nil:
+		d.plan.Parks = append(d.plan.Parks, park(c))
+	default:
+		d.plan.Counts.Applied++
+		d.applied = append(d.applied, c.item)
+		d.plan.Writes = append(d.plan.Writes, Write{Change: change, Expect: b.expect(change, c.item.Message.Kind, k)})
+		d.plan.Written = append(d.plan.Written, Written{
+			Table: at.Table, Key: at.Key, Op: change.Op, Version: change.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(),
+		})
+	}
+}
+
+// expect says what the ledger knows of the row's existence. Where it has no entry, an insert is tried as one: if the
+// row is there after all, the transaction is rolled back and looks.
+func (b *batch) expect(c *row.Change, kind envelope.Kind, k Known) Expect {
+	switch {
+	case b.look, kind == envelope.Repair, k.Suspect:
+		return Unknown
+	case k.Found && !k.Deleted:
+		return Present
+	case k.Found, c.Op == row.Insert:
+		return Absent
+	default:
+		return Unknown
+	}
+}
+
+func park(c *candidate) Park {
+	m, r := c.item.Message, c.refused
+	state := Parked
+	if r.Reason == ReasonMissing {
+		state = Waiting
+	}
+	return Park{
+		Offset: c.item.Offset, State: state, Reason: r.Reason, Detail: r.Cause.Error(),
+		Table: m.Change.Table.String(), Key: m.Change.Key, Version: m.Change.Version, Record: c.item.Record.Marshal(),
+	}
+}
+
+// ReasonMissing is the reason of a change that needs a table or a column that the target does not have (yet).
+const ReasonMissing = "missing_column"

@@ -1,0 +1,276 @@
+package propagate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/bus"
+	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
+	"meridian/internal/row"
+)
+
+// MySQLTarget is a MySQL or MariaDB database as the applier uses it.
+type MySQLTarget struct {
+	cfg    MySQLTargetConfig
+	server *mysqldb.Server // the applier's own connections
+	schema *mysqldb.Schema
+
+	mu   sync.Mutex
+	held map[Place]row.Version // parked changes, the oldest of each row; see Holds
+}
+
+// MySQLTargetConfig says which database it is.
+type MySQLTargetConfig struct {
+	MySQL mysqldb.Config
+	Log   *zap.Logger
+}
+
+// NewMySQLTarget connects, and makes the state schema where it is not there yet.
+func NewMySQLTarget(ctx context.Context, cfg MySQLTargetConfig) (*MySQLTarget, error) {
+	server, err := mysqldb.Open(ctx, cfg.MySQL)
+	if err != nil {
+		return nil, err
+	}
+	t := &MySQLTarget{cfg: cfg, server: server, schema: mysqldb.NewSchema(server), held: map[Place]row.Version{}}
+	if err := errors.Join(t.makeState(ctx), t.loadHeld(ctx)); err != nil {
+		return nil, errors.Join(err, server.Close())
+	}
+	return t, nil
+}
+
+// Close closes the connections.
+func (t *MySQLTarget) Close() error { return t.server.Close() }
+
+// Schema gives the definitions of the tables, as remembered until Forget.
+func (t *MySQLTarget) Schema() *mysqldb.Schema { return t.schema }
+
+// Forget drops what is remembered of a table's definition, after DDL.
+func (t *MySQLTarget) Forget(schema, table string) { t.schema.Forget(schema, table) }
+
+// makeState creates what is missing of the state schema; a user without the right to create finds it made already.
+func (t *MySQLTarget) makeState(ctx context.Context) error {
+	var n int
+	err := t.server.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN (?, ?, ?)",
+		StateDatabase, TableProvenance, TableOwner, TableParked).Scan(&n)
+	if err != nil {
+		return fmt.Errorf("looking for Meridian's tables: %w", err)
+	}
+	if n == 3 {
+		return nil
+	}
+	for _, statement := range StateSchema() {
+		if _, err := t.server.DB.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("making Meridian's tables (run `syncer schema` and let an administrator execute what it prints): %w", err)
+		}
+	}
+	return nil
+}
+
+// Coordinates implements Target.
+func (t *MySQLTarget) Coordinates(ctx context.Context) (mysqldb.Coordinates, error) {
+	return t.server.Coordinates(ctx, t.server.DB)
+}
+
+// Begin implements Target. A delete of a row that is not there locks its key only under REPEATABLE READ (a gap lock).
+func (t *MySQLTarget) Begin(ctx context.Context, lockGaps bool) (Transaction, error) {
+	isolation := sql.LevelDefault // the session's: READ COMMITTED
+	if lockGaps {
+		isolation = sql.LevelRepeatableRead
+	}
+	tx, err := t.server.DB.BeginTx(ctx, &sql.TxOptions{Isolation: isolation})
+	if err != nil {
+		return nil, err
+	}
+	return &mysqlTransaction{target: t, tx: tx}, nil
+}
+
+// mysqlTransaction is one apply transaction on MySQL or MariaDB.
+type mysqlTransaction struct {
+	target *MySQLTarget
+	tx     *sql.Tx
+	plan   *Plan
+}
+
+// Run implements Transaction.
+func (x *mysqlTransaction) Run(ctx context.Context, p *Plan) (mysqldb.Coordinates, error) {
+	x.plan = p
+	if err := x.advance(ctx, p); err != nil {
+		return mysqldb.Coordinates{}, err
+	}
+	if err := x.write(ctx, p); err != nil {
+		return mysqldb.Coordinates{}, err
+	}
+	if err := x.park(ctx, p); err != nil {
+		return mysqldb.Coordinates{}, err
+	}
+	return x.target.server.Coordinates(ctx, x.tx)
+}
+
+// advance is the transaction's first statement, so that its row event is the first: the tailer knows the transaction by
+// it. It must match exactly one row: ours, where we left it.
+func (x *mysqlTransaction) advance(ctx context.Context, p *Plan) error {
+	c := &p.Counts
+	r, err := x.tx.ExecContext(ctx, "UPDATE `meridian`.`provenance` SET `next_offset` = ?, `source_epoch` = ?, "+
+		"`changes_read` = `changes_read` + ?, `applied` = `applied` + ?, `duplicate` = `duplicate` + ?, `lost` = `lost` + ?, "+
+		"`coalesced` = `coalesced` + ?, `superseded` = `superseded` + ?, `discarded` = `discarded` + ?, `rejected` = `rejected` + ?, `batch` = ? "+
+		"WHERE `source` = ? AND `shard` = ? AND `next_offset` = ? AND `epoch` = ?",
+		p.To, p.SourceEpoch, c.Read, c.Applied, c.Duplicate, c.Lost, c.Coalesced, c.Superseded, c.Discarded, c.Rejected,
+		AppendBatch(nil, p.Written), p.Source, p.Shard, p.From, p.Epoch)
+	if err != nil {
+		return fmt.Errorf("writing the provenance: %w", err)
+	}
+	n, err := r.RowsAffected()
+	if err != nil || n == 1 {
+		return err
+	}
+	st, err := readState(ctx, x.tx, p.Source, p.Shard, " FOR UPDATE")
+	switch {
+	case err != nil:
+		return err
+	case st.Epoch != p.Epoch:
+		return fmt.Errorf("%w: epoch %d, ours is %d", ErrFenced, st.Epoch, p.Epoch)
+	default:
+		return fmt.Errorf("%w: %d, this process committed %d last", ErrMoved, st.Next, p.From)
+	}
+}
+
+// Commit implements Transaction.
+func (x *mysqlTransaction) Commit(context.Context) error {
+	err := x.tx.Commit()
+	if err == nil {
+		x.target.remember(x.plan.Parks)
+		return nil
+	}
+	if mysqldb.Lost(err) || errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return fmt.Errorf("committing an apply transaction: %w", err)
+}
+
+// Rollback implements Transaction.
+func (x *mysqlTransaction) Rollback(context.Context) {
+	if err := x.tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+		x.target.cfg.Log.Debug("rolling back an apply transaction", zap.Error(err)) // the server does it when the connection ends
+	}
+}
+
+// park puts what is set aside beside the rows, in the transaction that moves the offset past it.
+func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
+	for i := range p.Parks {
+		if err := insertParked(ctx, x.tx, p.Source, p.Shard, &p.Parks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func insertParked(ctx context.Context, e execer, source string, shard int, p *Park) error {
+	_, err := e.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `state`, `reason`, `detail`, `table_name`, `row_key`, "+
+		"`version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.Record)
+	if err != nil {
+		return fmt.Errorf("setting a change aside: %w", err)
+	}
+	return nil
+}
+
+// clip keeps a text within what the parked table holds, and valid.
+func clip(s string) string {
+	const most = 16 << 10
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// ParkedCount is how many changes are set aside for one reason.
+type ParkedCount struct {
+	State  ParkState
+	Table  string
+	Reason string
+	Count  uint64
+}
+
+// CountParked counts what is set aside.
+func (t *MySQLTarget) CountParked(ctx context.Context) (list []ParkedCount, err error) {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `state`, `table_name`, `reason`, COUNT(*) FROM `meridian`.`parked` GROUP BY `state`, `table_name`, `reason`")
+	if err != nil {
+		return nil, fmt.Errorf("counting parked changes: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c ParkedCount
+		var state string
+		if err := rows.Scan(&state, &c.Table, &c.Reason, &c.Count); err != nil {
+			return nil, fmt.Errorf("counting parked changes: %w", err)
+		}
+		c.State = ParkState(state)
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+func (t *MySQLTarget) loadHeld(ctx context.Context) (err error) {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `table_name`, `row_key`, `version_time`, `version_region` FROM `meridian`.`parked` WHERE `state` <> ?", string(Rejected))
+	if err != nil {
+		return fmt.Errorf("reading parked changes: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var p Park
+		var key []byte
+		if err := rows.Scan(&p.Table, &key, &p.Version.Time, &p.Version.Region); err != nil {
+			return fmt.Errorf("reading parked changes: %w", err)
+		}
+		p.Key, p.State = row.Key(key), Parked
+		t.remember([]Park{p})
+	}
+	return rows.Err()
+}
+
+func (t *MySQLTarget) remember(parks []Park) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range parks {
+		if parks[i].State != Rejected {
+			t.held[Place{parks[i].Table, parks[i].Key}] = parks[i].Version
+		}
+	}
+}
+
+// Holds tells whether a change to the row is parked: its tombstone may then not go, or the change, when it is tried
+// again, would bring a deleted row back.
+func (t *MySQLTarget) Holds(table string, key row.Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	_, ok := t.held[Place{table, key}]
+	return ok
+}
+
+// TooLarge implements Undeliverable: the change becomes a dead change in the region where it was written. Its place is
+// its version, as it has no offset.
+func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record) error {
+	c := m.Change
+	p := Park{
+		Offset: uint64(c.Version.Time), State: Dead, Reason: "too_large",
+		Detail: fmt.Sprintf("a record of %d bytes; bus.max_record_bytes and the topic's max.message.bytes bound it", r.Size()),
+		Table:  c.Table.String(), Key: c.Key, Version: c.Version, Record: r.Marshal(),
+	}
+	err := insertParked(ctx, t.server.DB, m.Source.Region, shard, &p)
+	if mysqldb.Reason(err) == "duplicate_key" {
+		return nil // after a restart: it is there already
+	}
+	t.remember([]Park{p})
+	return err
+}

@@ -1,0 +1,330 @@
+package propagate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"meridian/internal/bus"
+	"meridian/internal/envelope"
+	"meridian/internal/retry"
+)
+
+// Producer writes records to one partition of the region's own topic, in order, and returns the offset of the first when
+// all replicas have them.
+type Producer interface {
+	Produce(ctx context.Context, topic string, partition int, records []bus.Record) (first int64, err error)
+}
+
+// Undeliverable takes a change whose record the bus does not accept, because it is too large: it is kept where it was
+// written, as a dead change, and the rest goes on.
+type Undeliverable interface {
+	TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record) error
+}
+
+// PublisherConfig sets the bounds of a Publisher.
+type PublisherConfig struct {
+	Topic          string
+	Shards         []int // that this process owns
+	MaxRecordBytes int
+	RequestBytes   int // about how much goes into one request
+	PendingBytes   int // how much may wait, in all
+	Retry          retry.Policy
+}
+
+// Publisher puts the region's own changes on its topic, each shard's in order. It is used once.
+//
+// Invariants:
+//   - One request is in flight for a partition, and it is repeated until it is acknowledged: the order in the topic is
+//     the order of the binlog. A repetition may write records twice; they carry their versions, and do no harm.
+//   - Acknowledged(s) means: every change with a sequence up to s is in the bus, acknowledged by all its replicas. The
+//     ledger's checkpoint never passes it.
+type Publisher struct {
+	cfg      PublisherConfig
+	producer Producer
+	dead     Undeliverable
+	clock    retry.Clock
+	log      *zap.Logger
+	reach    func(step string)
+	acked    func(m *envelope.Message)
+	retried  func(err error)
+
+	mu       sync.Mutex
+	lanes    map[int]*lane
+	pending  int           // bytes, all lanes
+	last     uint64        // the greatest sequence that was put
+	room     chan struct{} // closed and replaced when something was acknowledged
+	stopping bool
+}
+
+// lane is one shard's queue.
+type lane struct {
+	shard   int
+	waiting []outbound
+	flying  []outbound
+	next    int64         // the offset behind the last acknowledged record; -1: none yet
+	news    chan struct{} // capacity 1
+	buffer  []byte        // holds the records of the request in flight
+}
+
+type outbound struct {
+	message  *envelope.Message
+	sequence uint64 // 0 for control records
+	bytes    int
+}
+
+// PublisherDeps are what a Publisher is joined to.
+type PublisherDeps struct {
+	Producer      Producer
+	Undeliverable Undeliverable
+	Clock         retry.Clock
+	Log           *zap.Logger
+	Reached       func(step string)
+	// Acknowledged hears of each message that the bus has, in the order of its shard. May be nil.
+	Acknowledged func(m *envelope.Message)
+	Retried      func(err error) // hears of each failed request. May be nil
+}
+
+// NewPublisher makes a publisher. next gives for each shard the offset at the end of its partition.
+func NewPublisher(cfg PublisherConfig, next map[int]int64, d PublisherDeps) *Publisher {
+	p := &Publisher{
+		cfg: cfg, producer: d.Producer, dead: d.Undeliverable, clock: d.Clock, log: d.Log, reach: d.Reached, acked: d.Acknowledged, retried: d.Retried,
+		lanes: map[int]*lane{}, room: make(chan struct{}),
+	}
+	if p.reach == nil {
+		p.reach = func(string) {}
+	}
+	if p.retried == nil {
+		p.retried = func(error) {}
+	}
+	if p.acked == nil {
+		p.acked = func(*envelope.Message) {}
+	}
+	for _, s := range cfg.Shards {
+		p.lanes[s] = &lane{shard: s, next: next[s], news: make(chan struct{}, 1)}
+	}
+	return p
+}
+
+// Put queues a message for a shard. It waits while too much is pending. sequence numbers the changes of all shards in
+// binlog order; control records have 0. Called by one goroutine for changes; by any for control records.
+func (p *Publisher) Put(ctx context.Context, shard int, m *envelope.Message, sequence uint64, bytes int) error {
+	for {
+		p.mu.Lock()
+		if p.pending < p.cfg.PendingBytes || sequence == 0 {
+			l := p.lanes[shard]
+			l.waiting = append(l.waiting, outbound{m, sequence, bytes})
+			p.pending += bytes
+			p.last = max(p.last, sequence)
+			p.mu.Unlock()
+			select {
+			case l.news <- struct{}{}:
+			default:
+			}
+			return nil
+		}
+		room := p.room
+		p.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Acknowledged gives the greatest sequence up to which the bus has everything.
+func (p *Publisher) Acknowledged() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.acknowledged()
+}
+
+func (p *Publisher) acknowledged() uint64 {
+	least := p.last
+	for _, l := range p.lanes {
+		if s := l.oldest(); s != 0 {
+			least = min(least, s-1)
+		}
+	}
+	return least
+}
+
+func (l *lane) oldest() uint64 {
+	for _, list := range [][]outbound{l.flying, l.waiting} {
+		for i := range list {
+			if list[i].sequence != 0 {
+				return list[i].sequence
+			}
+		}
+	}
+	return 0
+}
+
+// WaitAcknowledged waits until the bus has every change up to the sequence.
+func (p *Publisher) WaitAcknowledged(ctx context.Context, sequence uint64) error {
+	for {
+		p.mu.Lock()
+		ok, room := p.acknowledged() >= sequence, p.room
+		p.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Ends gives, for each owned shard, the offset behind the last acknowledged record of this region's topic.
+func (p *Publisher) Ends() map[int]int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ends := make(map[int]int64, len(p.lanes))
+	for s, l := range p.lanes {
+		ends[s] = l.next
+	}
+	return ends
+}
+
+// Pending gives how many bytes wait to be acknowledged, about.
+func (p *Publisher) Pending() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pending
+}
+
+// Run publishes until the context ends.
+func (p *Publisher) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, l := range p.lanes {
+		g.Go(func() error {
+			if err := p.publish(ctx, l); err != nil {
+				return fmt.Errorf("publishing shard %d: %w", l.shard, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (p *Publisher) publish(ctx context.Context, l *lane) error {
+	for {
+		select {
+		case <-l.news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		for {
+			batch := p.load(l)
+			if len(batch) == 0 {
+				break
+			}
+			if err := p.send(ctx, l, batch); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// load moves the next request's worth from waiting to flying.
+func (p *Publisher) load(l *lane) []outbound {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(l.waiting) && (n == 0 || bytes+l.waiting[n].bytes <= p.cfg.RequestBytes) {
+		bytes += l.waiting[n].bytes
+		n++
+	}
+	l.flying = l.waiting[:n:n]
+	l.waiting = l.waiting[n:]
+	return l.flying
+}
+
+func (p *Publisher) send(ctx context.Context, l *lane, batch []outbound) error {
+	records := make([]bus.Record, 0, len(batch))
+	l.buffer = l.buffer[:0]
+	for i := range batch {
+		r, buffer, err := envelope.Append(l.buffer, batch[i].message)
+		if err != nil {
+			return fmt.Errorf("encoding a change: %w", err)
+		}
+		l.buffer = buffer
+		if r.Size() > p.cfg.MaxRecordBytes {
+			if err := p.setAside(ctx, l.shard, batch[i].message, r); err != nil {
+				return err
+			}
+			continue
+		}
+		records = append(records, r)
+	}
+	next := int64(-1)
+	if len(records) > 0 {
+		p.reach("publish.begin")
+		var err error
+		if next, err = p.produce(ctx, l.shard, records); err != nil {
+			return err
+		}
+		p.reach("publish.acknowledged")
+	}
+	for i := range batch {
+		p.acked(batch[i].message)
+	}
+	p.mu.Lock()
+	if next >= 0 {
+		l.next = next
+	}
+	l.flying = nil
+	for i := range batch {
+		p.pending -= batch[i].bytes
+	}
+	close(p.room)
+	p.room = make(chan struct{})
+	p.mu.Unlock()
+	return nil
+}
+
+// produce repeats the request until all records are acknowledged, and returns the offset behind the last.
+func (p *Publisher) produce(ctx context.Context, shard int, records []bus.Record) (int64, error) {
+	backoff := retry.NewBackoff(p.cfg.Retry, p.clock)
+	for {
+		first, err := p.producer.Produce(ctx, p.cfg.Topic, shard, records)
+		if err == nil {
+			return first + int64(len(records)), nil
+		}
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		p.retried(err)
+		p.log.Warn("the bus did not acknowledge; trying again",
+			zap.String("topic", p.cfg.Topic), zap.Int("partition", shard), zap.Int("records", len(records)), zap.Error(err))
+		if err := backoff.Failed(ctx, err); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (p *Publisher) setAside(ctx context.Context, shard int, m *envelope.Message, r bus.Record) error {
+	if m.Change == nil {
+		return fmt.Errorf("a control record of %d bytes is larger than the bus accepts: %w", r.Size(), errors.ErrUnsupported)
+	}
+	p.log.Error("a row is larger than the bus accepts: it stays in this region as a dead change (syncer parked list)",
+		zap.Stringer("table", m.Change.Table), zap.Stringer("version", m.Change.Version), zap.Int("bytes", r.Size()), zap.Int("max_record_bytes", p.cfg.MaxRecordBytes))
+	backoff := retry.NewBackoff(p.cfg.Retry, p.clock)
+	for {
+		err := p.dead.TooLarge(ctx, shard, m, r)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		p.log.Warn("a dead change could not be stored; trying again", zap.Error(err))
+		if err := backoff.Failed(ctx, err); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package propagate
+
+// StateDatabase is the schema that holds Meridian's own tables in each region's database.
+const StateDatabase = "meridian"
+
+// The names of the state tables that the tailer and the applier know.
+const (
+	TableProvenance = "provenance"
+	TableOwner      = "owner"
+	TableParked     = "parked"
+)
+
+// StateSchema gives the statements that make the state schema, each safe to run again. They are the same for MySQL and
+// MariaDB.
+//
+//	provenance   one row per (source region, shard): how far its topic is applied, by which epoch, the counts, and what
+//	             the last apply transaction wrote (Provenance.Batch). Every apply transaction begins with its update.
+//	owner        one row per shard: the epoch of the process that owns it.
+//	parked       what could not be applied: kept until it can, or until a person decides.
+func StateSchema() []string {
+	return []string{
+		"CREATE DATABASE IF NOT EXISTS `meridian` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+		"CREATE TABLE IF NOT EXISTS `meridian`.`provenance` (\n" +
+			"  `source` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `shard` SMALLINT UNSIGNED NOT NULL,\n" +
+			"  `next_offset` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `epoch` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `source_epoch` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `changes_read` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `applied` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `duplicate` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `lost` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `coalesced` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `superseded` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `discarded` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `rejected` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `batch` LONGBLOB NOT NULL,\n" +
+			"  PRIMARY KEY (`source`, `shard`)\n" +
+			") ENGINE=InnoDB",
+		"CREATE TABLE IF NOT EXISTS `meridian`.`owner` (\n" +
+			"  `shard` SMALLINT UNSIGNED NOT NULL,\n" +
+			"  `epoch` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `holder` VARCHAR(255) NOT NULL,\n" +
+			"  `since` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
+			"  PRIMARY KEY (`shard`)\n" +
+			") ENGINE=InnoDB",
+		"CREATE TABLE IF NOT EXISTS `meridian`.`parked` (\n" +
+			"  `id` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,\n" +
+			"  `source` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `shard` SMALLINT UNSIGNED NOT NULL,\n" +
+			"  `bus_offset` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `state` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `reason` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `detail` TEXT NOT NULL,\n" +
+			"  `table_name` VARCHAR(255) NOT NULL,\n" +
+			"  `row_key` LONGBLOB NOT NULL,\n" +
+			"  `version_time` BIGINT NOT NULL,\n" +
+			"  `version_region` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `attempts` INT UNSIGNED NOT NULL,\n" +
+			"  `first_at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
+			"  `tried_at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
+			"  `record` LONGBLOB NOT NULL,\n" +
+			"  PRIMARY KEY (`id`),\n" +
+			"  UNIQUE KEY `place` (`source`, `shard`, `bus_offset`)\n" +
+			") ENGINE=InnoDB",
+	}
+}

@@ -1,0 +1,93 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"meridian/internal/binlog"
+	"meridian/internal/checksum"
+	"meridian/internal/conflict"
+	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
+	"meridian/internal/retry"
+	"meridian/internal/row"
+)
+
+// The adapters give one room's type the shape that another room's interface asks for.
+
+// ledgerForApply is the ledger as the applier asks for it.
+type ledgerForApply struct{ *checksum.Ledger }
+
+// Lookup implements propagate.Ledger.
+func (l ledgerForApply) Lookup(places []propagate.Place) ([]propagate.Known, error) {
+	asked := make([]checksum.Place, len(places))
+	for i, p := range places {
+		asked[i] = checksum.Place(p)
+	}
+	entries, found, err := l.Ledger.Lookup(asked)
+	if err != nil {
+		return nil, err
+	}
+	known := make([]propagate.Known, len(places))
+	for i := range entries {
+		known[i] = propagate.Known{
+			Found: found[i], Version: entries[i].Version, Deleted: entries[i].Deleted, Suspect: entries[i].Suspect, Sequence: entries[i].Sequence,
+		}
+	}
+	return known, nil
+}
+
+// lastWriterWins is every table's rule so far.
+type lastWriterWins struct{}
+
+// Rule implements conflict.Rules.
+func (lastWriterWins) Rule(string) conflict.Rule { return conflict.LastWriterWins }
+
+// serverClock is the database as the pulse asks it.
+type serverClock struct {
+	server *mysqldb.Server
+	clock  retry.Clock
+}
+
+// Now implements Server: the time first, then the coordinates, so that everything committed up to the time lies before
+// them.
+func (s serverClock) Now(ctx context.Context) (time.Time, mysqldb.Coordinates, error) {
+	ahead, roundTrip, err := s.server.Clock(ctx)
+	if err != nil {
+		return time.Time{}, mysqldb.Coordinates{}, err
+	}
+	// The server read its clock before the answer came: not later than this.
+	now := s.clock.Now().Add(ahead - roundTrip)
+	at, err := s.server.Coordinates(ctx, s.server.DB)
+	return now, at, err
+}
+
+// hints is the live schema as the tailer asks it.
+type hints struct{ schema *mysqldb.Schema }
+
+// Hints implements binlog.Hints. A table that is no longer there has no hints.
+func (h hints) Hints(ctx context.Context, schema, table string) (map[string]row.Column, error) {
+	info, err := h.schema.Table(ctx, schema, table)
+	if errors.Is(err, mysqldb.ErrNoTable) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return info.Hints(), nil
+}
+
+// decideTables tells the tailer what to do with a table's row events.
+func decideTables(t Tables) func(schema, table string) binlog.Decision {
+	return func(schema, table string) binlog.Decision {
+		switch {
+		case schema == propagate.StateDatabase:
+			return binlog.Own
+		case t.Match(schema, table):
+			return binlog.Replicated
+		default:
+			return binlog.Skip
+		}
+	}
+}

@@ -1,0 +1,430 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/binlog"
+	"meridian/internal/checksum"
+	"meridian/internal/envelope"
+	"meridian/internal/propagate"
+	"meridian/internal/retry"
+	"meridian/internal/row"
+)
+
+// Capture takes what the tailer reads, in commit order, and tells the ledger and the publisher of it: a local change is
+// stamped and published, an apply transaction is recognised by its provenance and only entered. It is a binlog.Handler,
+// and the ledger's one writer.
+//
+// Invariants:
+//   - No echo: a change that an apply transaction's provenance names is never published.
+//   - The ledger's coordinates move (Pass) only at a transaction's end, after all its entries.
+//   - A change is processed when the next one has come, or the commit: so that the last of a transaction is known as
+//     such. What is held back is in no cut, and is delivered again after a lost connection.
+type Capture struct {
+	cfg       CaptureConfig
+	ledger    *checksum.Ledger
+	publisher *propagate.Publisher
+	versions  VersionColumns
+	clock     retry.Clock
+	log       *zap.Logger
+	metrics   *captureMetrics
+	schema    func(*binlog.SchemaEvent)
+	flushing  *flushing
+
+	sequence uint64
+	known    map[stampKey]row.Version
+	tx       *transaction
+	resumed  *transaction // interrupted by a lost connection; taken up again if the same comes first
+	last     *binlog.End
+
+	frozenAt   time.Time
+	frozenEnds map[int]int64
+	frozenSeen string // coordinates at the last freeze
+
+}
+
+// CaptureConfig sets the bounds of a Capture.
+type CaptureConfig struct {
+	Region        string
+	Shards        int
+	Owned         func(shard int) bool
+	Epochs        map[int]uint64 // of the owned shards
+	FlushInterval time.Duration
+	FlushEntries  int // so many recent entries are written at the latest
+}
+
+// VersionColumns finds the column that a table's versions are taken from; "" for none.
+type VersionColumns interface {
+	VersionColumn(table string) string
+}
+
+// stampKey names one change for ever: its transaction and its number in it.
+type stampKey struct {
+	gtid    string
+	ordinal uint64
+}
+
+// transaction is the one being read.
+type transaction struct {
+	begin     *binlog.Transaction
+	time      int64 // microseconds
+	processed uint64
+	held      *row.Change
+	heldAt    uint64 // its number
+	began     bool   // a row event has been seen
+	apply     *applying
+	applied   map[checksum.SourceShard]uint64
+	locals    int
+}
+
+// applying is what an apply transaction's provenance says.
+type applying struct {
+	foreign bool // its shard is another replica's: its rows are not for this ledger
+	written map[propagate.Place]*propagate.Written
+	order   []propagate.Place
+	done    map[propagate.Place]bool
+}
+
+// checkpoint is what the ledger keeps for us.
+type checkpoint struct {
+	Position binlog.Position `json:"position"`
+}
+
+// Begin implements binlog.Handler.
+func (c *Capture) Begin(_ context.Context, tx *binlog.Transaction) error {
+	t := &transaction{begin: tx, time: tx.CommitTime.UnixMicro(), applied: map[checksum.SourceShard]uint64{}}
+	if tx.WholeSecond {
+		t.time = withinSecond(c.clock.Now(), tx.CommitTime)
+	}
+	if r := c.resumed; r != nil && r.begin.GTID == tx.GTID {
+		t.time, t.processed, t.apply, t.began, t.locals = r.time, r.processed, r.apply, r.began, r.locals
+	}
+	c.resumed = nil
+	c.tx = t
+	return nil
+}
+
+// withinSecond is now, held inside the second that the binlog gives: MariaDB knows no fractions.
+func withinSecond(now, second time.Time) int64 {
+	return min(max(now.UnixMicro(), second.UnixMicro()), second.UnixMicro()+999_999)
+}
+
+// Change implements binlog.Handler.
+func (c *Capture) Change(ctx context.Context, rows *binlog.Rows) error {
+	t := c.tx
+	if rows.Own {
+		return c.own(t, rows)
+	}
+	t.began = true
+	for i := range rows.Changes {
+		if err := c.processHeld(ctx, false); err != nil {
+			return err
+		}
+		t.held, t.heldAt = &rows.Changes[i], rows.First+uint64(i)
+	}
+	c.metrics.changes.Add(float64(len(rows.Changes)))
+	if t.apply == nil && c.ledger.Recent() >= c.cfg.FlushEntries {
+		return c.freeze(ctx, t.begin.After(t.processed))
+	}
+	return nil
+}
+
+// own takes the rows of Meridian's own tables. The provenance as the first row event makes the transaction an apply.
+func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
+	first := !t.began
+	t.began = true
+	if rows.Table.Name != propagate.TableProvenance {
+		return nil
+	}
+	for i := range rows.Changes {
+		p, err := propagate.ReadProvenance(&rows.Changes[i])
+		if err != nil {
+			return fmt.Errorf("transaction %s: %w", t.begin.GTID, err)
+		}
+		if p == nil {
+			continue
+		}
+		owned := c.cfg.Owned(p.Shard)
+		if owned {
+			t.applied[checksum.SourceShard{Source: p.Source, Shard: p.Shard}] = p.Next
+		}
+		if !first || len(p.Written) == 0 || t.apply != nil {
+			continue
+		}
+		a := &applying{foreign: !owned, written: map[propagate.Place]*propagate.Written{}, done: map[propagate.Place]bool{}}
+		for j := range p.Written {
+			w := &p.Written[j]
+			at := propagate.Place{Table: w.Table, Key: w.Key}
+			a.written[at] = w
+			a.order = append(a.order, at)
+		}
+		t.apply = a
+	}
+	return nil
+}
+
+// processHeld enters the change that was held back; last tells that it ends its transaction.
+func (c *Capture) processHeld(ctx context.Context, last bool) error {
+	t := c.tx
+	change := t.held
+	if change == nil {
+		return nil
+	}
+	t.held = nil
+	t.processed = t.heldAt
+	if t.apply != nil {
+		at := propagate.Place{Table: change.Table.String(), Key: change.Key}
+		if w := t.apply.written[at]; w != nil {
+			t.apply.done[at] = true
+			if t.apply.foreign {
+				return nil
+			}
+			return c.replay(change, w)
+		}
+	}
+	shard := row.Shard(change.Table.String(), change.Key, c.cfg.Shards)
+	if !c.cfg.Owned(shard) {
+		return nil
+	}
+	return c.local(ctx, change, shard, last)
+}
+
+// local stamps a change that was made here, and publishes it, unless it stands in the topic already.
+func (c *Capture) local(ctx context.Context, change *row.Change, shard int, last bool) error {
+	t := c.tx
+	t.locals++
+	id := stampKey{t.begin.GTID, t.heldAt}
+	known, published := c.known[id]
+	sequence := c.sequence + 1
+	w := checksum.Local{Change: change, Time: c.timeOf(change, t.time), Known: known, Sequence: sequence}
+	if published {
+		w.Sequence = 0
+		delete(c.known, id)
+	} else {
+		c.sequence = sequence
+	}
+	if err := c.ledger.Stamp([]checksum.Local{w}); err != nil {
+		return err
+	}
+	if published {
+		return nil
+	}
+	m := &envelope.Message{
+		Kind: envelope.Change, Epoch: c.cfg.Epochs[shard], Time: c.clock.Now().UnixMilli(), Change: change,
+		Source: envelope.Source{
+			Region: c.cfg.Region, GTID: t.begin.GTID, Ordinal: t.heldAt, Last: last, ServerID: t.begin.ServerID,
+			File: t.begin.File, Position: t.begin.Start, CommitTime: t.time,
+		},
+	}
+	bytes := sizeOf(change)
+	c.metrics.bytes.Add(float64(bytes))
+	return c.publisher.Put(ctx, shard, m, sequence, bytes)
+}
+
+// timeOf is the change's time: the table's version column if it has one, else the commit's. A deleted row has no new
+// value in its version column: the commit's time counts.
+func (c *Capture) timeOf(change *row.Change, commit int64) int64 {
+	name := c.versions.VersionColumn(change.Table.String())
+	if name == "" || change.After == nil {
+		return commit
+	}
+	i := change.Table.Column(name)
+	if i < 0 {
+		return commit
+	}
+	if t, ok := change.After[i].Instant(); ok {
+		return t
+	}
+	return commit
+}
+
+// sizeOf is about what a change takes, in memory and on the bus.
+func sizeOf(c *row.Change) int {
+	n := 256 + len(c.Key)
+	for _, image := range [][]row.Value{c.Before, c.After} {
+		n += 64 * len(image)
+		for i := range image {
+			n += len(image[i].Bytes)
+		}
+	}
+	return n
+}
+
+// replay enters a row that an apply transaction wrote. The binlog shows what was really written: a trigger, a truncation
+// or a character set that altered it is drift, seen the moment it happens.
+func (c *Capture) replay(change *row.Change, w *propagate.Written) error {
+	deleted := change.Op == row.Delete
+	r := checksum.Replayed{
+		Place:   checksum.Place{Table: w.Table, Key: w.Key},
+		Version: w.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(), Deleted: deleted,
+	}
+	if deleted != (w.Op == row.Delete) || !deleted && r.Columns == w.Columns && r.Digest != w.Digest {
+		r.Suspect = true
+		c.metrics.altered.WithLabelValues(w.Table).Inc()
+		c.log.Warn("a replayed row was altered as it was written (a trigger, a truncation, a character set?): it differs from the other regions'",
+			zap.String("table", w.Table), zap.Stringer("version", w.Version))
+	}
+	return c.enter(r)
+}
+
+func (c *Capture) enter(r checksum.Replayed) error {
+	back, err := c.ledger.Replay([]checksum.Replayed{r})
+	if back > 0 {
+		c.metrics.wentBack.Inc()
+		c.log.Error("a newer row was overwritten by an older version: this must not happen, please report it",
+			zap.String("table", r.Table), zap.Stringer("version", r.Version))
+	}
+	return err
+}
+
+// Commit implements binlog.Handler.
+func (c *Capture) Commit(ctx context.Context, end *binlog.End) error {
+	t := c.tx
+	if err := c.processHeld(ctx, true); err != nil {
+		return err
+	}
+	if t.apply != nil && !t.apply.foreign {
+		if err := c.finishApply(t.apply); err != nil {
+			return err
+		}
+	}
+	c.tx = nil
+	c.metrics.transactions.Inc()
+	c.pass(end, t.applied, t.time)
+	return c.maybeFreeze(ctx, end)
+}
+
+// finishApply enters what left no row event: the delete of a row that was not there, a write that changed nothing.
+func (c *Capture) finishApply(a *applying) error {
+	for _, at := range a.order {
+		if a.done[at] {
+			continue
+		}
+		w := a.written[at]
+		err := c.enter(checksum.Replayed{
+			Place:   checksum.Place{Table: w.Table, Key: w.Key},
+			Version: w.Version, Digest: w.Digest, Columns: w.Columns, Deleted: w.Op == row.Delete,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Progress implements binlog.Handler.
+func (c *Capture) Progress(ctx context.Context, end *binlog.End) error {
+	c.pass(end, nil, 0)
+	return c.maybeFreeze(ctx, end)
+}
+
+func (c *Capture) pass(end *binlog.End, applied map[checksum.SourceShard]uint64, committed int64) {
+	c.last = end
+	c.ledger.Pass(end.Coordinates, applied, committed)
+}
+
+// Schema implements binlog.Handler.
+func (c *Capture) Schema(_ context.Context, e *binlog.SchemaEvent) error {
+	c.schema(e)
+	return nil
+}
+
+// Interrupted is called when the tailer's connection was lost: it says where to read on. What was held back is
+// delivered again.
+func (c *Capture) Interrupted(start binlog.Position) binlog.Position {
+	switch t := c.tx; {
+	case t != nil:
+		t.held = nil
+		c.resumed, c.tx = t, nil
+		return t.begin.After(t.processed)
+	case c.last != nil:
+		return c.last.Position()
+	default:
+		return start
+	}
+}
+
+func (c *Capture) maybeFreeze(ctx context.Context, end *binlog.End) error {
+	full := c.ledger.Recent() >= c.cfg.FlushEntries
+	if !full {
+		now := c.clock.Now()
+		if now.Sub(c.frozenAt) < c.cfg.FlushInterval || !c.moved(end) {
+			return nil
+		}
+	}
+	return c.freeze(ctx, end.Position())
+}
+
+// moved tells whether there is anything to write since the last freeze.
+func (c *Capture) moved(end *binlog.End) bool {
+	if c.ledger.Recent() > 0 || end.Coordinates.String() != c.frozenSeen {
+		return true
+	}
+	for s, n := range c.publisher.Ends() {
+		if c.frozenEnds[s] != n {
+			return true
+		}
+	}
+	return false
+}
+
+// freeze sets a cut aside for the flusher. It waits for the one before only when memory is full.
+func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
+	ends := c.publisher.Ends()
+	body, err := json.Marshal(checkpoint{Position: at})
+	if err != nil {
+		return fmt.Errorf("writing down the checkpoint: %w", err)
+	}
+	cut := checksum.Cut{Checkpoint: body, Own: make([]uint64, c.cfg.Shards), Sequence: c.sequence}
+	for s, n := range ends {
+		cut.Own[s] = uint64(max(n, 0))
+	}
+	for {
+		done := c.flushing.done()
+		if c.ledger.Freeze(cut) {
+			break
+		}
+		if c.ledger.Recent() < 2*c.cfg.FlushEntries {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c.frozenAt, c.frozenEnds = c.clock.Now(), ends
+	if c.last != nil {
+		c.frozenSeen = c.last.Coordinates.String()
+	}
+	c.flushing.start()
+	return nil
+}
+
+// finish writes the ledger once more, when the tailer has ended.
+func (c *Capture) finish(ctx context.Context, start binlog.Position) error {
+	if c.last == nil && c.tx == nil {
+		return nil
+	}
+	at := c.Interrupted(start)
+	for frozen := false; !frozen; {
+		done := c.flushing.done()
+		if _, busy := c.ledger.Frozen(); !busy { // else the flush under way comes first
+			if err := c.freeze(ctx, at); err != nil {
+				return err
+			}
+			frozen = true
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}

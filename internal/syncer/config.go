@@ -1,0 +1,96 @@
+package syncer
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/bus"
+	"meridian/internal/mysqldb"
+	"meridian/internal/retry"
+)
+
+// Config is everything that one region's process needs to know. cmd makes it from the configuration file.
+type Config struct {
+	Region            string
+	Replica, Replicas int
+	Shards            int    // partitions of every region's topic
+	Directory         string // of this replica: the ledger
+
+	MySQL    mysqldb.Config
+	TailerID uint32 // the server id that the tailer registers with
+
+	Home     bus.Config          // this region's own Kafka
+	Embedded *bus.EmbeddedConfig // the broker that this process serves; nil: none
+	Sources  []Source            // the other regions
+
+	Topic           string // this region's changes
+	DeadTopic       string
+	HeartbeatTopic  string
+	Replication     int
+	Retention       time.Duration
+	MaxRecordBytes  int
+	Tables          Tables
+	BatchRows       int
+	BatchBytes      int
+	FenceTimeout    time.Duration
+	MaxAttempts     int           // of a change that the database refuses
+	RetryDelay      time.Duration // between them
+	MaxSkew         time.Duration
+	TransactionSize int // bytes: with one shard, the largest transaction that is kept whole elsewhere
+	ReadyMaxLag     time.Duration
+	PendingBytes    int // of local changes that wait for Kafka
+	FlushInterval   time.Duration
+	FlushEntries    int
+	PulseInterval   time.Duration
+
+	Retry   retry.Policy // of everything that passes by itself
+	Clock   retry.Clock
+	Log     *zap.Logger
+	Metrics *Metrics
+	// Reached is called at the named steps; tests end the process there. nil outside of tests.
+	Reached func(step string)
+}
+
+// Source is another region.
+type Source struct {
+	Region string
+	Topic  string
+	Bus    bus.Config
+}
+
+// Tables says what is replicated and how.
+type Tables interface {
+	// Match tells whether the table is replicated.
+	Match(schema, table string) bool
+	// VersionColumn names the column that a table's versions are taken from; "" for none. table is "schema.table".
+	VersionColumn(table string) string
+}
+
+// The defaults of what the configuration file does not name.
+const (
+	DefaultFlushInterval = 2 * time.Second
+	DefaultFlushEntries  = 100_000
+	DefaultPulseInterval = time.Second
+	DefaultPendingBytes  = 32 << 20
+)
+
+func (c *Config) owned(shard int) bool { return shard%c.Replicas == c.Replica }
+
+func (c *Config) ownedShards() []int {
+	var shards []int
+	for s := range c.Shards {
+		if c.owned(s) {
+			shards = append(shards, s)
+		}
+	}
+	return shards
+}
+
+func (c *Config) sourceNames() []string {
+	names := make([]string, len(c.Sources))
+	for i := range c.Sources {
+		names[i] = c.Sources[i].Region
+	}
+	return names
+}

@@ -1,0 +1,157 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/checksum"
+	"meridian/internal/propagate"
+	"meridian/internal/retry"
+	"meridian/internal/row"
+)
+
+// flushing is how capture and the flusher speak: something was set aside; it has been written.
+type flushing struct {
+	begin chan struct{} // capacity 1
+
+	mu       sync.Mutex
+	finished chan struct{} // closed and replaced when a flush is done
+}
+
+func newFlushing() *flushing {
+	return &flushing{begin: make(chan struct{}, 1), finished: make(chan struct{})}
+}
+
+func (f *flushing) start() {
+	select {
+	case f.begin <- struct{}{}:
+	default:
+	}
+}
+
+// done is closed when the next flush is done; taken before looking whether one is under way.
+func (f *flushing) done() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.finished
+}
+
+func (f *flushing) finish() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.finished)
+	f.finished = make(chan struct{})
+}
+
+// Words are what this region says of itself: up to where its ledger file includes each topic, by shard and source.
+type Words struct {
+	mu sync.Mutex
+	by map[int]map[string]int64
+}
+
+// Of gives the word for a shard.
+func (w *Words) Of(shard int) map[string]int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.by[shard])
+}
+
+func (w *Words) set(by map[int]map[string]int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.by = by
+}
+
+// flusher writes what capture sets aside, once the bus has acknowledged all of it, and then collects tombstones.
+//
+// Invariant: the checkpoint in the file never passes what the bus has acknowledged.
+type flusher struct {
+	region    string
+	ledger    *checksum.Ledger
+	publisher *propagate.Publisher
+	collector *checksum.Collector
+	held      func(table string, key row.Key) bool
+	flushing  *flushing
+	words     *Words
+	policy    retry.Policy
+	clock     retry.Clock
+	log       *zap.Logger
+	observe   func(time.Duration)
+	trouble   func(error) // what keeps it from writing; nil when all is well
+}
+
+func (f *flusher) run(ctx context.Context) error {
+	for {
+		select {
+		case <-f.flushing.begin:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := f.flush(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// flush writes what is set aside, for as long as it takes: a full disk may become free.
+func (f *flusher) flush(ctx context.Context) error {
+	cut, ok := f.ledger.Frozen()
+	if !ok {
+		return nil
+	}
+	if err := f.publisher.WaitAcknowledged(ctx, cut.Sequence); err != nil {
+		return err
+	}
+	began := f.clock.Now()
+	ends := f.publisher.Ends()
+	backoff := retry.NewBackoff(f.policy, f.clock)
+	var applied map[checksum.SourceShard]uint64
+	for {
+		var err error
+		if applied, err = f.ledger.Flush(ctx); err == nil {
+			break
+		}
+		f.trouble(err)
+		f.log.Error("the ledger cannot be written; capture stops when its memory is full, nothing is lost; trying again", zap.Error(err))
+		if err := backoff.Failed(ctx, err); err != nil {
+			return err
+		}
+	}
+	f.trouble(nil)
+	f.observe(f.clock.Now().Sub(began))
+	f.flushing.finish()
+	f.say(cut, applied, ends)
+	n, err := f.collector.Collect(ctx, f.held)
+	if err != nil {
+		return fmt.Errorf("after a flush: %w", err)
+	}
+	if n > 0 {
+		f.log.Debug("tombstones collected", zap.Int("count", n))
+	}
+	return nil
+}
+
+// say notes what the file includes now. For this region's own topic the word is what had been acknowledged when the cut
+// was made (nothing in front of it is newer than the cut); a tombstone of the cut lies below what had been acknowledged
+// when all of the cut was.
+func (f *flusher) say(cut checksum.Cut, applied map[checksum.SourceShard]uint64, ends map[int]int64) {
+	words, cuts := map[int]map[string]int64{}, map[int]map[string]int64{}
+	for shard, end := range ends {
+		word := map[string]int64{f.region: int64(cut.Own[shard])}
+		upper := map[string]int64{f.region: end}
+		for at, next := range applied {
+			if at.Shard == shard {
+				word[at.Source], upper[at.Source] = int64(next), int64(next)
+			}
+		}
+		words[shard], cuts[shard] = word, upper
+		f.collector.Heard(checksum.Word{Region: f.region, Shard: shard, Applied: word})
+	}
+	f.words.set(words)
+	f.collector.Flushed(cuts)
+}

@@ -1,0 +1,112 @@
+package syncer
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are the region's, as PRODUCT names them. They carry the region as a constant label.
+type Metrics struct {
+	capture captureMetrics
+
+	delay     prometheus.Histogram     // capture_delay_seconds
+	read      *prometheus.CounterVec   // bus_changes_read_total{source}
+	applied   *prometheus.CounterVec   // apply_changes_total{source,result}
+	rejected  *prometheus.CounterVec   // rejected_records_total{source}
+	schema    *prometheus.CounterVec   // schema_events_total{table,kind}
+	reach     *prometheus.HistogramVec // replication_delay_seconds{source,target}
+	lag       *prometheus.GaugeVec     // replication_lag_seconds{source,target}
+	conflicts *prometheus.CounterVec   // conflicts_total{table,winner}
+	parked    *prometheus.GaugeVec     // parked_changes{table,reason}
+	dead      *prometheus.GaugeVec     // dead_changes{table,reason}
+	skew      *prometheus.GaugeVec     // clock_skew_seconds{source}
+	headroom  prometheus.Gauge         // binlog_headroom_seconds
+	rows      prometheus.Gauge         // ledger_rows
+	bytes     prometheus.Gauge         // ledger_bytes
+	flush     prometheus.Histogram     // ledger_flush_seconds
+	retries   *prometheus.CounterVec   // retries_total{component,reason}
+	up        *prometheus.GaugeVec     // loop_up{loop}
+}
+
+type captureMetrics struct {
+	transactions prometheus.Counter
+	changes      prometheus.Counter
+	bytes        prometheus.Counter
+	altered      *prometheus.CounterVec
+	wentBack     prometheus.Counter
+}
+
+// NewMetrics makes the metrics and registers them.
+func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
+	f := factory{prometheus.WrapRegistererWith(prometheus.Labels{"region": region}, registry)}
+	return &Metrics{
+		capture: captureMetrics{
+			transactions: f.counter("capture_transactions_total", "Transactions read from the binlog that touch replicated tables."),
+			changes:      f.counter("capture_changes_total", "Row changes of replicated tables read from the binlog."),
+			bytes:        f.counter("capture_bytes_total", "About how many bytes of local row changes were read from the binlog."),
+			altered:      f.counterVec("altered_rows_total", "Replayed rows that the database wrote otherwise than asked.", "table"),
+			wentBack:     f.counter("versions_went_back_total", "Newer rows overwritten by older versions. Always 0: anything else is a fault in Meridian."),
+		},
+		delay:     f.histogram("capture_delay_seconds", "Commit at the source to acknowledged by Kafka."),
+		read:      f.counterVec("bus_changes_read_total", "Changes read from the other regions' topics.", "source"),
+		applied:   f.counterVec("apply_changes_total", "What became of the changes that were read.", "source", "result"),
+		rejected:  f.counterVec("rejected_records_total", "Records on the bus that are no change of ours.", "source"),
+		schema:    f.counterVec("schema_events_total", "DDL statements seen on replicated tables.", "table", "kind"),
+		reach:     f.histogramVec("replication_delay_seconds", "Commit at the source to visible at the target.", "source", "target"),
+		lag:       f.gaugeVec("replication_lag_seconds", "Age of the oldest change that is not applied yet, by heartbeat.", "source", "target"),
+		conflicts: f.counterVec("conflicts_total", "Concurrent writes that met, one of them made here.", "table", "winner"),
+		parked:    f.gaugeVec("parked_changes", "Changes that the database refused and that are tried again.", "table", "reason"),
+		dead:      f.gaugeVec("dead_changes", "Changes that wait for a person.", "table", "reason"),
+		skew:      f.gaugeVec("clock_skew_seconds", "How far the other region's clock is ahead of this one's.", "source"),
+		headroom:  f.gauge("binlog_headroom_seconds", "Time until the binlog that is still needed is purged."),
+		rows:      f.gauge("ledger_rows", "Live rows in the ledger."),
+		bytes:     f.gauge("ledger_bytes", "Size of the ledger file."),
+		flush:     f.histogram("ledger_flush_seconds", "Duration of a write of the ledger file."),
+		retries:   f.counterVec("retries_total", "Every retry.", "component", "reason"),
+		up:        f.gaugeVec("loop_up", "1 while the loop runs.", "loop"),
+	}
+}
+
+type factory struct{ prometheus.Registerer }
+
+func (f factory) counter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "meridian", Name: name, Help: help})
+	f.MustRegister(c)
+	return c
+}
+
+func (f factory) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "meridian", Name: name, Help: help}, labels)
+	f.MustRegister(c)
+	return c
+}
+
+func (f factory) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "meridian", Name: name, Help: help})
+	f.MustRegister(g)
+	return g
+}
+
+func (f factory) gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "meridian", Name: name, Help: help}, labels)
+	f.MustRegister(g)
+	return g
+}
+
+// secondsBuckets serve everything that is measured in seconds, from a millisecond to a minute.
+var secondsBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+func histogramOpts(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Namespace: "meridian", Name: name, Help: help, Buckets: secondsBuckets, NativeHistogramBucketFactor: 1.1}
+}
+
+func (f factory) histogram(name, help string) prometheus.Histogram {
+	h := prometheus.NewHistogram(histogramOpts(name, help))
+	f.MustRegister(h)
+	return h
+}
+
+func (f factory) histogramVec(name, help string, labels ...string) *prometheus.HistogramVec {
+	h := prometheus.NewHistogramVec(histogramOpts(name, help), labels)
+	f.MustRegister(h)
+	return h
+}

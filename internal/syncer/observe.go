@@ -1,0 +1,68 @@
+package syncer
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/checksum"
+	"meridian/internal/envelope"
+	"meridian/internal/propagate"
+)
+
+// observer turns what the applier does into metrics, logs and health. It implements propagate.Observer.
+type observer struct {
+	s *Syncer
+	p *parts
+}
+
+// Committed implements propagate.Observer.
+func (o *observer) Committed(r propagate.Report) {
+	m, here := o.s.cfg.Metrics, o.s.cfg.Region
+	c := r.Counts
+	m.read.WithLabelValues(r.Source).Add(float64(c.Read))
+	m.rejected.WithLabelValues(r.Source).Add(float64(c.Rejected))
+	for result, n := range map[string]uint64{
+		"applied": c.Applied, "duplicate": c.Duplicate, "lost": c.Lost, "coalesced": c.Coalesced, "superseded": c.Superseded, "discarded": c.Discarded,
+	} {
+		if n > 0 {
+			m.applied.WithLabelValues(r.Source, result).Add(float64(n))
+		}
+	}
+	now := o.s.cfg.Clock.Now()
+	reach := m.reach.WithLabelValues(r.Source, here)
+	for _, it := range r.Applied {
+		reach.Observe(now.Sub(time.UnixMicro(it.Message.Source.CommitTime)).Seconds())
+	}
+	for _, cf := range r.Conflicts {
+		m.conflicts.WithLabelValues(cf.Table, cf.Winner.Region).Inc()
+		o.s.cfg.Log.Info("conflict: two regions wrote a row without seeing each other; the newer write stands",
+			zap.String("table", cf.Table), zap.Binary("key", []byte(cf.Key)), zap.Stringer("winner", cf.Winner), zap.Stringer("loser", cf.Loser))
+	}
+	for i := range r.Parks {
+		p := &r.Parks[i]
+		o.s.cfg.Log.Warn("set aside: it is kept in meridian.parked and does not stop the others (syncer parked list)",
+			zap.String("source", r.Source), zap.Int("shard", r.Shard), zap.Uint64("offset", p.Offset), zap.String("table", p.Table),
+			zap.String("state", string(p.State)), zap.String("reason", p.Reason), zap.String("detail", p.Detail))
+	}
+	o.s.health.count(&r)
+}
+
+// Retried implements propagate.Observer.
+func (o *observer) Retried(source string, shard int, reason string, err error) {
+	o.s.cfg.Metrics.retries.WithLabelValues("apply", reason).Inc()
+	o.s.cfg.Log.Debug("an apply transaction is tried again", zap.String("source", source), zap.Int("shard", shard), zap.String("reason", reason), zap.Error(err))
+}
+
+// Heard implements propagate.Observer: a region's word about itself, with everything before it in the ledger.
+func (o *observer) Heard(w *envelope.WatermarkMark) {
+	o.s.health.setHeard(w.Region, w.Shard, time.UnixMicro(w.Time))
+	o.p.collector.Heard(checksum.Word{Region: w.Region, Shard: w.Shard, Applied: w.Applied})
+}
+
+// acknowledged hears of each message that the bus has.
+func (s *Syncer) acknowledged(m *envelope.Message) {
+	if m.Change != nil {
+		s.cfg.Metrics.delay.Observe(s.cfg.Clock.Now().Sub(time.UnixMicro(m.Source.CommitTime)).Seconds())
+	}
+}

@@ -1,0 +1,264 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/bus"
+	"meridian/internal/checksum"
+	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
+	"meridian/internal/row"
+)
+
+// open brings everything up to the point where the actors may run, in the order that the protocol needs:
+//
+//  1. the ledger, and the position to read on from (for a first start: where the binlog ends now, before the claim);
+//  2. the claim: from now on no older process of this shard commits;
+//  3. the epoch marker in each owned partition: from now on readers ignore what an older process publishes;
+//  4. the stamps that stand in the own topic behind the checkpoint: a version is given once.
+func (s *Syncer) open(ctx context.Context, p *parts) error {
+	if err := s.openServers(ctx, p); err != nil {
+		return err
+	}
+	if err := s.openLedger(ctx, p); err != nil {
+		return err
+	}
+	epochs, states, err := p.target.Claim(ctx, fmt.Sprintf("%s-%d", s.cfg.Region, s.cfg.Replica), s.cfg.ownedShards(), s.cfg.sourceNames())
+	if err != nil {
+		return s.again(fmt.Errorf("claiming the shards: %w", err))
+	}
+	p.epochs = epochs
+	ends, err := s.mark(ctx, p)
+	if err != nil {
+		return err
+	}
+	known, err := s.readBack(ctx, p, ends)
+	if err != nil {
+		return err
+	}
+	s.join(p, ends, states, known)
+	return nil
+}
+
+// again wraps what a new start may cure: lost connections, a server that is not up yet.
+func (s *Syncer) again(err error) error {
+	var other *mysqldb.AnotherServerError
+	var transient *bus.TransientError
+	if errors.As(err, &other) || errors.As(err, &transient) || mysqldb.Classify(err) == mysqldb.Transient {
+		return &againError{err}
+	}
+	return err
+}
+
+func (s *Syncer) openServers(ctx context.Context, p *parts) (err error) {
+	if p.server, err = mysqldb.Open(ctx, s.cfg.MySQL); err != nil {
+		return s.again(err)
+	}
+	if p.target, err = propagate.NewMySQLTarget(ctx, s.targetConfig()); err != nil {
+		return s.again(err)
+	}
+	if p.home, err = bus.Dial(s.cfg.Home); err != nil {
+		return err
+	}
+	for _, topic := range s.topics() {
+		if err := p.home.EnsureTopic(ctx, topic); err != nil {
+			return s.again(fmt.Errorf("topic %s: %w", topic.Name, err))
+		}
+	}
+	for _, source := range s.cfg.Sources {
+		if p.abroad[source.Region], err = bus.Dial(source.Bus); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Syncer) topics() []bus.Topic {
+	topic := func(name string, partitions int) bus.Topic {
+		return bus.Topic{
+			Name: name, Partitions: partitions, ReplicationFactor: s.cfg.Replication,
+			Retention: s.cfg.Retention, MaxRecordBytes: s.cfg.MaxRecordBytes,
+		}
+	}
+	return []bus.Topic{topic(s.cfg.Topic, s.cfg.Shards), topic(s.cfg.DeadTopic, 1), topic(s.cfg.HeartbeatTopic, 1)}
+}
+
+func (s *Syncer) openLedger(ctx context.Context, p *parts) (err error) {
+	opts := checksum.Options{Path: s.ledgerPath(), Region: s.cfg.Region, Shards: s.cfg.Shards, Reached: s.cfg.Reached}
+	if p.ledger, err = checksum.Open(opts); err != nil {
+		return err
+	}
+	body, _, err := p.ledger.Checkpoint()
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		if err := json.Unmarshal(body, &p.start); err != nil {
+			return fmt.Errorf("%s: the checkpoint cannot be read: %w", s.ledgerPath(), err)
+		}
+		return nil
+	}
+	return s.firstStart(ctx, p)
+}
+
+// firstStart begins behind the last transaction that the server has now, and writes that down before anything else: what
+// is committed from here on is captured, whatever happens.
+func (s *Syncer) firstStart(ctx context.Context, p *parts) error {
+	gtids, err := p.server.ExecutedGTIDs(ctx)
+	if err != nil {
+		return s.again(err)
+	}
+	p.start.Position.GTIDs = gtids
+	body, err := json.Marshal(p.start)
+	if err != nil {
+		return fmt.Errorf("writing down the checkpoint: %w", err)
+	}
+	p.ledger.Freeze(checksum.Cut{Checkpoint: body, Own: make([]uint64, s.cfg.Shards)})
+	if _, err := p.ledger.Flush(ctx); err != nil {
+		return err
+	}
+	s.cfg.Log.Info("first start: capture begins behind the last transaction", zap.String("region", s.cfg.Region), zap.String("gtids", gtids))
+	return nil
+}
+
+// mark puts this process's epoch marker into each owned partition, and returns the offsets behind the markers.
+func (s *Syncer) mark(ctx context.Context, p *parts) (map[int]int64, error) {
+	ends := map[int]int64{}
+	for _, shard := range s.cfg.ownedShards() {
+		now := s.cfg.Clock.Now()
+		r, err := envelope.Encode(&envelope.Message{
+			Kind: envelope.Epoch, Epoch: p.epochs[shard], Time: now.UnixMilli(),
+			Source: envelope.Source{Region: s.cfg.Region, CommitTime: now.UnixMicro()},
+			Start: &envelope.EpochStart{
+				Region: s.cfg.Region, Shard: shard, Epoch: p.epochs[shard], Replica: s.cfg.Replica, Time: now.UnixMicro(),
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		at, err := p.home.Produce(ctx, s.cfg.Topic, shard, []bus.Record{r})
+		if err != nil {
+			return nil, s.again(fmt.Errorf("publishing the epoch marker of shard %d: %w", shard, err))
+		}
+		ends[shard] = at + 1
+	}
+	return ends, nil
+}
+
+// readBack reads what this region has published behind its checkpoint, up to the markers: these stamps are kept. What an
+// older process published after its successor's marker does not count.
+func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (map[stampKey]row.Version, error) {
+	known := map[stampKey]row.Version{}
+	_, own, err := p.ledger.Checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	for shard, end := range ends {
+		from := int64(0)
+		if shard < len(own) {
+			from = int64(own[shard])
+		}
+		err := s.eachOwn(ctx, p.home, shard, from, end, func(m *envelope.Message) {
+			if m.Kind == envelope.Change {
+				known[stampKey{m.Source.GTID, m.Source.Ordinal}] = m.Change.Version
+			}
+		})
+		if err != nil {
+			return nil, s.again(fmt.Errorf("reading back what this region has published: %w", err))
+		}
+	}
+	return known, nil
+}
+
+// eachOwn reads a partition of the region's own topic, leaving out what readers ignore.
+func (s *Syncer) eachOwn(ctx context.Context, c *bus.Client, shard int, from, end int64, f func(*envelope.Message)) error {
+	var epoch uint64
+	for from < end {
+		records, next, _, err := c.Fetch(ctx, s.cfg.Topic, shard, from, 4<<20, time.Second)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			m, err := envelope.Decode(&records[i])
+			if err != nil || m.Epoch < epoch {
+				continue // no record of ours, or one of an epoch that is over: readers pass over both
+			}
+			if m.Kind == envelope.Epoch {
+				epoch = m.Epoch
+			}
+			f(m)
+		}
+		from = next
+	}
+	return nil
+}
+
+// join makes the actors.
+func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]propagate.State, known map[stampKey]row.Version) {
+	c := &s.cfg
+	p.publisher = propagate.NewPublisher(propagate.PublisherConfig{
+		Topic: c.Topic, Shards: c.ownedShards(), MaxRecordBytes: c.MaxRecordBytes,
+		RequestBytes: 1 << 20, PendingBytes: c.PendingBytes, Retry: c.Retry,
+	}, ends, propagate.PublisherDeps{
+		Producer: p.home, Undeliverable: p.target, Clock: c.Clock, Log: c.Log, Reached: c.Reached,
+		Acknowledged: s.acknowledged, Retried: func(error) { c.Metrics.retries.WithLabelValues("publish", "bus").Inc() },
+	})
+	p.collector = checksum.NewCollector(p.ledger, append(c.sourceNames(), c.Region))
+	p.capture = newCapture(s, p, known)
+	var acks propagate.Acknowledgements
+	if p.server.Flavor == mysqldb.MariaDB {
+		acks = p.publisher
+	}
+	for shard, sources := range states {
+		p.workers[shard] = propagate.NewWorker(propagate.ApplierConfig{
+			Region: c.Region, BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, TransactionBytes: c.TransactionSize,
+			FenceTimeout: c.FenceTimeout, Whole: c.Shards == 1, Retry: c.Retry,
+		}, shard, p.epochs[shard], sources, propagate.WorkerDeps{
+			Target: p.target, Ledger: ledgerForApply{p.ledger}, Acks: acks, Rules: lastWriterWins{},
+			Observer: &observer{s, p}, Clock: c.Clock, Log: c.Log, Reached: c.Reached,
+		})
+	}
+}
+
+func (s *Syncer) consumers(p *parts) []*propagate.Consumer {
+	var list []*propagate.Consumer
+	for _, source := range s.cfg.Sources {
+		for shard, w := range p.workers {
+			list = append(list, propagate.NewConsumer(propagate.ConsumerConfig{
+				Source: source.Region, Topic: source.Topic, Shard: shard, From: w.Next(source.Region),
+				Bytes: 4 << 20, Wait: 5 * time.Second, Retry: s.cfg.Retry,
+			}, p.abroad[source.Region], w.Put, s.cfg.Clock, s.cfg.Log, s.health.setProgress))
+		}
+	}
+	return list
+}
+
+func (s *Syncer) flusher(p *parts) *flusher {
+	return &flusher{
+		region: s.cfg.Region, ledger: p.ledger, publisher: p.publisher, collector: p.collector, held: p.target.Holds,
+		flushing: p.flushing, words: &s.words, policy: s.cfg.Retry, clock: s.cfg.Clock, log: s.cfg.Log,
+		observe: func(d time.Duration) { s.cfg.Metrics.flush.Observe(d.Seconds()) },
+		trouble: func(err error) { s.health.trouble("ledger", err) },
+	}
+}
+
+func (s *Syncer) pulse(p *parts) *pulse {
+	return &pulse{
+		region: s.cfg.Region, epochs: p.epochs, interval: s.cfg.PulseInterval, server: serverClock{p.server, s.cfg.Clock},
+		ledger: p.ledger, publisher: p.publisher, words: &s.words, clock: s.cfg.Clock, log: s.cfg.Log, beaten: s.health.setCaptured,
+	}
+}
+
+func (s *Syncer) targetConfig() propagate.MySQLTargetConfig {
+	mysql := s.cfg.MySQL
+	mysql.NoForeignKeyChecks = true
+	mysql.MaxConnections = len(s.cfg.ownedShards()) + 4
+	return propagate.MySQLTargetConfig{MySQL: mysql, Log: s.cfg.Log}
+}

@@ -1,0 +1,72 @@
+package syncer
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/checksum"
+	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
+	"meridian/internal/retry"
+)
+
+// pulse says, once an interval, in each owned partition of the region's own topic, up to which time everything is
+// published there, and what the ledger file includes. It asks the database for its time and its coordinates, waits until
+// the tailer has passed them, and only then speaks: so the word stands behind every change up to that time, and who
+// reads the topic in order knows how old what he lacks can be.
+type pulse struct {
+	region    string
+	epochs    map[int]uint64
+	interval  time.Duration
+	server    Server
+	ledger    *checksum.Ledger
+	publisher *propagate.Publisher
+	words     *Words
+	clock     retry.Clock
+	log       *zap.Logger
+	beaten    func(time.Time) // hears of each beat that was published
+}
+
+// Server is what the pulse asks of the database.
+type Server interface {
+	// Now gives the server's time and its binlog coordinates taken after it.
+	Now(ctx context.Context) (time.Time, mysqldb.Coordinates, error)
+}
+
+func (p *pulse) run(ctx context.Context) error {
+	for {
+		if err := p.beat(ctx); err != nil && ctx.Err() == nil {
+			p.log.Debug("no heartbeat this time", zap.Error(err))
+		}
+		if err := p.clock.Sleep(ctx, p.interval); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *pulse) beat(ctx context.Context) error {
+	now, at, err := p.server.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.ledger.WaitPassed(ctx, at); err != nil {
+		return err
+	}
+	for shard, epoch := range p.epochs {
+		m := &envelope.Message{
+			Kind: envelope.Watermark, Epoch: epoch,
+			Source: envelope.Source{Region: p.region, CommitTime: now.UnixMicro()},
+			Time:   p.clock.Now().UnixMilli(), Watermark: &envelope.WatermarkMark{
+				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: p.words.Of(shard),
+			},
+		}
+		if err := p.publisher.Put(ctx, shard, m, 0, 256); err != nil {
+			return err
+		}
+	}
+	p.beaten(now)
+	return nil
+}

@@ -1,0 +1,169 @@
+package syncer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/propagate"
+)
+
+// view is what Status may read while the actors run; nil parts between two starts.
+type view struct {
+	mu     sync.Mutex
+	parts  *parts
+	parked []propagate.ParkedCount
+	room   time.Duration // binlog headroom
+}
+
+func (v *view) set(p *parts) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.parts = p
+}
+
+// Status is a region's part of /v1/status. Durations are in seconds, as PRODUCT fixes it.
+type Status struct {
+	Region      string         `json:"region"`
+	Replica     int            `json:"replica"`
+	Ready       bool           `json:"ready"`
+	Reasons     []string       `json:"reasons"`
+	Capture     CaptureStatus  `json:"capture"`
+	Sources     []SourceStatus `json:"sources"`
+	Parked      uint64         `json:"parked"`
+	Dead        uint64         `json:"dead"`
+	Rejected    uint64         `json:"rejected"`
+	Drift       uint64         `json:"drift"`
+	Unproven    uint64         `json:"unproven"`
+	ClockSkew   float64        `json:"clock_skew_seconds"`
+	Headroom    float64        `json:"binlog_headroom_seconds"`
+	LedgerRows  uint64         `json:"ledger_rows"`
+	LedgerBytes int64          `json:"ledger_bytes"`
+	Conflicts   uint64         `json:"conflicts"`
+}
+
+// CaptureStatus is how far capture has come.
+type CaptureStatus struct {
+	LagSeconds   float64 `json:"lag_seconds"`
+	Coordinates  string  `json:"coordinates"`
+	PendingBytes int     `json:"pending_bytes"`
+}
+
+// SourceStatus is how far one other region's changes are applied here. LagSeconds is -1 before the first heartbeat.
+type SourceStatus struct {
+	Source     string  `json:"source"`
+	LagSeconds float64 `json:"lag_seconds"`
+	Applied    uint64  `json:"applied"`
+	Read       uint64  `json:"read"`
+	Lost       uint64  `json:"lost"`
+	Error      string  `json:"error,omitempty"`
+}
+
+// Reasons says why the region is not ready; none: it is.
+func (s *Syncer) Reasons() []string {
+	return s.health.reasons(len(s.cfg.ownedShards()), s.cfg.Clock.Now(), s.cfg.ReadyMaxLag)
+}
+
+// Status says how the region is doing.
+func (s *Syncer) Status() Status {
+	now := s.cfg.Clock.Now()
+	st := Status{Region: s.cfg.Region, Replica: s.cfg.Replica, Reasons: s.Reasons(), Sources: []SourceStatus{}}
+	if st.Reasons == nil {
+		st.Reasons = []string{}
+	}
+	st.Ready = len(st.Reasons) == 0
+	s.view.mu.Lock()
+	if p := s.view.parts; p != nil {
+		if at, ok := p.ledger.Passed(); ok {
+			st.Capture.Coordinates = at.String()
+		}
+		st.Capture.PendingBytes = p.publisher.Pending()
+		st.LedgerRows, st.LedgerBytes, _ = p.ledger.Size()
+	}
+	st.Headroom = s.view.room.Seconds()
+	for _, c := range s.view.parked {
+		switch c.State {
+		case propagate.Parked, propagate.Waiting:
+			st.Parked += c.Count
+		case propagate.Dead:
+			st.Dead += c.Count
+		case propagate.Rejected:
+			st.Rejected += c.Count
+		}
+	}
+	s.view.mu.Unlock()
+	s.health.report(&st, s.cfg.sourceNames(), len(s.cfg.ownedShards()), now)
+	return st
+}
+
+func (h *Health) report(st *Status, sources []string, shards int, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.captured.IsZero() {
+		st.Capture.LagSeconds = now.Sub(h.captured).Seconds()
+	}
+	st.Conflicts = h.stats.Conflicts
+	for _, name := range sources {
+		src := SourceStatus{Source: name, LagSeconds: -1}
+		if lag, ok := h.lag(name, shards, now); ok {
+			src.LagSeconds = lag.Seconds()
+		}
+		for _, c := range h.sources[name].counts {
+			src.Applied += c.Applied
+			src.Read += c.Read
+			src.Lost += c.Lost
+		}
+		for _, p := range h.sources[name].progress {
+			if p.Err != nil {
+				src.Error = p.Err.Error()
+			}
+		}
+		st.Sources = append(st.Sources, src)
+	}
+}
+
+// housekeeping refreshes, once an interval, what is not counted as it happens.
+func (s *Syncer) housekeeping(ctx context.Context, p *parts) error {
+	for {
+		if err := s.refresh(ctx, p); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Debug("gauges were not refreshed", zap.Error(err))
+		}
+		if err := s.cfg.Clock.Sleep(ctx, s.cfg.PulseInterval); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Syncer) refresh(ctx context.Context, p *parts) error {
+	m := s.cfg.Metrics
+	rows, bytes, _ := p.ledger.Size()
+	m.rows.Set(float64(rows))
+	m.bytes.Set(float64(bytes))
+	st := s.Status()
+	for _, src := range st.Sources {
+		if src.LagSeconds >= 0 {
+			m.lag.WithLabelValues(src.Source, s.cfg.Region).Set(src.LagSeconds)
+		}
+	}
+	counts, err := p.target.CountParked(ctx)
+	if err != nil {
+		return err
+	}
+	m.parked.Reset()
+	m.dead.Reset()
+	for _, c := range counts {
+		switch c.State {
+		case propagate.Dead:
+			m.dead.WithLabelValues(c.Table, c.Reason).Set(float64(c.Count))
+		case propagate.Parked, propagate.Waiting:
+			m.parked.WithLabelValues(c.Table, c.Reason).Add(float64(c.Count))
+		case propagate.Rejected:
+		}
+	}
+	s.view.mu.Lock()
+	s.view.parked = counts
+	s.view.mu.Unlock()
+	return nil
+}

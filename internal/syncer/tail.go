@@ -1,0 +1,83 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/binlog"
+	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
+	"meridian/internal/retry"
+	"meridian/internal/row"
+)
+
+func newCapture(s *Syncer, p *parts, known map[stampKey]row.Version) *Capture {
+	c := &s.cfg
+	return &Capture{
+		cfg: CaptureConfig{
+			Region: c.Region, Shards: c.Shards, Owned: c.owned, Epochs: p.epochs,
+			FlushInterval: c.FlushInterval, FlushEntries: c.FlushEntries,
+		},
+		ledger: p.ledger, publisher: p.publisher, versions: c.Tables, clock: c.Clock, log: c.Log, metrics: &c.Metrics.capture,
+		schema:   func(e *binlog.SchemaEvent) { s.schemaChanged(p.target, e) },
+		flushing: p.flushing, known: known, frozenAt: c.Clock.Now(),
+	}
+}
+
+// tail reads the binlog, for as long as it takes: a lost connection is made again, behind what has been handed over.
+func (s *Syncer) tail(ctx context.Context, p *parts) error {
+	tailer, err := binlog.New(binlog.Config{
+		Address: s.cfg.MySQL.Address, User: s.cfg.MySQL.User, Password: s.cfg.MySQL.Password, TLS: s.cfg.MySQL.TLS,
+		ServerID: s.cfg.TailerID, Tables: decideTables(s.cfg.Tables), Hints: hints{p.target.Schema()}, Logger: s.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	from := p.start.Position
+	backoff := retry.NewBackoff(s.cfg.Retry, s.cfg.Clock)
+	for {
+		backoff.Begin()
+		err := tailer.Run(ctx, from, p.capture)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if !errors.Is(err, binlog.ErrConnection) {
+			return s.tailEnded(p, err)
+		}
+		s.health.trouble("capture", err)
+		s.cfg.Metrics.retries.WithLabelValues("capture", "connection").Inc()
+		s.cfg.Log.Warn("the binlog connection failed; connecting again", zap.String("region", s.cfg.Region), zap.Error(err))
+		from = p.capture.Interrupted(from)
+		if err := backoff.Failed(ctx, err); err != nil {
+			return err
+		}
+	}
+}
+
+// tailEnded judges what ended the tailer for good.
+func (s *Syncer) tailEnded(p *parts, err error) error {
+	var position *binlog.PositionError
+	if errors.As(err, &position) {
+		return s.ledgerLost(position)
+	}
+	var another *mysqldb.AnotherServerError
+	if errors.As(err, &another) {
+		return &againError{err}
+	}
+	return err
+}
+
+// schemaChanged announces a DDL statement: never replayed by itself.
+func (s *Syncer) schemaChanged(target *propagate.MySQLTarget, e *binlog.SchemaEvent) {
+	table := fmt.Sprintf("%s.%s", e.Schema, e.Table)
+	target.Forget(e.Schema, e.Table)
+	s.cfg.Metrics.schema.WithLabelValues(table, e.Kind.String()).Inc()
+	log := s.cfg.Log.Info
+	if e.RemovesRows {
+		log = s.cfg.Log.Warn
+	}
+	log("a DDL statement on a replicated table: it is not replayed in other regions", zap.String("region", s.cfg.Region), zap.String("table", table), zap.Stringer("kind", e.Kind))
+}
