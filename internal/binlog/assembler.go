@@ -91,18 +91,17 @@ func (a *assembler) advance(e *event) {
 			p.precise = false
 		}
 	default:
-		p.pos = beyond(p.pos, e.endPos)
-		p.known, p.precise = true, true
+		p.pos, p.known = beyond(p.pos, e.endPos, e.size)
+		p.precise = p.known
 	}
 }
 
-// beyond gives the position whose lower half is given and which is not before pos: files may be larger than 4 GB.
-func beyond(pos uint64, low uint32) uint64 {
-	next := pos&^(1<<32-1) | uint64(low)
-	if next < pos {
-		next += 1 << 32
-	}
-	return next
+// beyond gives the position whose lower half is given, behind an event of that size: files may be larger than 4 GB. It is
+// false when that would be before pos: the server has left out so much that the upper half is not known any more.
+func beyond(pos uint64, low, size uint32) (uint64, bool) {
+	const lower = 1<<32 - 1
+	next := (pos+uint64(size))&^lower | uint64(low)
+	return next, next >= pos
 }
 
 // passed tells the Handler how far we are, unless a transaction is open.
@@ -146,11 +145,8 @@ func (a *assembler) rotate(ctx context.Context, e *event) error {
 
 // heartbeat comes from a server that has nothing (more) to send: its position is behind all that it has sent or left out.
 func (a *assembler) heartbeat(ctx context.Context, e *event) error {
-	file, pos := string(e.body), beyond(a.place.pos, e.endPos)
-	if e.kind == eventHeartbeatV2 {
-		file, pos = "", 0
-	}
-	if a.tx == nil && file == a.place.file && pos-a.place.pos < 1<<31 {
+	pos, ahead := beyond(a.place.pos, e.endPos, 0)
+	if a.tx == nil && e.kind == eventHeartbeat && string(e.body) == a.place.file && ahead {
 		a.place.pos, a.place.known, a.place.precise = pos, true, true
 	}
 	return a.passed(ctx)

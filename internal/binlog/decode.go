@@ -188,12 +188,21 @@ func (d *decoder) bytes(f *field, length uint64, v *row.Value) error {
 		v.Kind = row.Geometry
 	case contentVector:
 		v.Kind = row.Vector
-	default:
-		start := len(d.text)
-		d.text = appendFixed(d.text, f.content, d.padded(b, f.size))
-		v.Kind, v.Bytes = row.Text, d.text[start:len(d.text):len(d.text)]
+	case contentUUID:
+		d.fixed(row.AppendUUID, b, v)
+	case contentInet4:
+		d.fixed(row.AppendInet4, b, v)
+	case contentInet6:
+		d.fixed(row.AppendInet6, b, v)
 	}
 	return nil
+}
+
+// fixed turns one of MariaDB's types that are stored in binary into text.
+func (d *decoder) fixed(text func(dst, stored []byte) []byte, b []byte, v *row.Value) {
+	start := len(d.text)
+	d.text = text(d.text, b)
+	v.Kind, v.Bytes = row.Text, d.text[start:len(d.text):len(d.text)]
 }
 
 // padded gives back the zero bytes that the server cuts off at the end of a BINARY(size).

@@ -33,7 +33,7 @@ type Transaction struct {
 	WholeSecond bool      // CommitTime has no fraction: MariaDB's binlog holds whole seconds only
 	ServerID    uint32    // where it was first committed
 	File        string    // of the binlog that it was read from
-	Start       uint64    // where its GTID event starts in File; 0 if that is not known (MariaDB 11.4+, at the first one)
+	Start       uint64    // where its GTID event starts in File; 0 if that is not known
 
 	before *state
 }
@@ -92,11 +92,11 @@ func (k SchemaKind) String() string {
 
 // SchemaEvent is a DDL statement's effect on one table. A statement on several tables gives several.
 type SchemaEvent struct {
-	Kind                SchemaKind
-	Schema, Table       string
-	ToSchema, ToTable   string // RENAME: the new name
-	RemovesRows         bool   // rows may have gone, or come, that no row event shows (TRUNCATE, DROP, ALTER … DROP PARTITION, …)
-	Query               string // the statement; at most maxQuery bytes of it
+	Kind              SchemaKind
+	Schema, Table     string
+	ToSchema, ToTable string // RENAME: the new name
+	RemovesRows       bool   // rows may have gone, or come, that no row event shows (TRUNCATE, DROP, ALTER … DROP PARTITION, …)
+	Query             string // the statement; at most maxQuery bytes of it
 }
 
 // End is a point between two transactions. It stays valid when the Tailer goes on.
@@ -124,16 +124,12 @@ const (
 	Own                        // a table of Meridian's own: decoded, not counted
 )
 
-// Hint is what the binlog's metadata does not tell about a column.
-type Hint struct {
-	Type      row.Type // TypeUnknown: as the metadata says. JSON, UUID, INET4, INET6 and VECTOR of MariaDB need it
-	Generated bool     // VIRTUAL or STORED
-}
-
-// Hints gives what the live schema knows of a table's columns, by column name in lower case. It is asked when a table is
-// first seen and again after each DDL statement on it. A table or a column that is no longer there has no hint: no error.
+// Hints gives what the live schema knows of a table's columns, by column name in lower case (mysqldb.TableInfo.Hints). The
+// binlog does not tell which columns are generated, and on MariaDB not which are JSON, UUID, INET4, INET6 or VECTOR; all
+// else is taken from the binlog. It is asked when a table is first seen and again after each DDL statement on it. A table
+// or a column that is no longer there has no hint, and is no error.
 type Hints interface {
-	Hints(ctx context.Context, schema, table string) (map[string]Hint, error)
+	Hints(ctx context.Context, schema, table string) (map[string]row.Column, error)
 }
 
 // Position is where to resume: everything in GTIDs has been handed over completely.

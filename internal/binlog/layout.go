@@ -76,7 +76,7 @@ type field struct {
 }
 
 // newLayout makes the layout of a table that is wanted. What cannot be read is in layout.fault.
-func newLayout(m *tableMap, decision Decision, hints map[string]Hint, known collations) *layout {
+func newLayout(m *tableMap, decision Decision, hints map[string]row.Column, known collations) *layout {
 	l := &layout{name: m.schema + "." + m.table, decision: decision, columns: len(m.columns)}
 	if !m.described {
 		l.fault = &MetadataError{Table: l.name, Setting: settingMetadata, Reason: "the binlog does not describe the table's columns. " +
@@ -113,7 +113,7 @@ func newLayout(m *tableMap, decision Decision, hints map[string]Hint, known coll
 var errType = errors.New("its type is not supported")
 
 // newField describes one column.
-func newField(c *mapColumn, hint Hint, known collations) (field, row.Column, error) {
+func newField(c *mapColumn, hint row.Column, known collations) (field, row.Column, error) {
 	f := field{name: c.name, generated: hint.Generated}
 	column := row.Column{Name: c.name, Generated: hint.Generated}
 	if scalar(c, &f, &column) {
@@ -141,7 +141,7 @@ func newField(c *mapColumn, hint Hint, known collations) (field, row.Column, err
 		column.Type = row.TypeGeometry
 	case typeVector:
 		f.form, f.width, f.content = formBytes, int(c.meta), contentVector
-		column.Type = row.TypeVector
+		column.Type, column.Length = row.TypeVector, hint.Length
 	default:
 		return f, column, fmt.Errorf("%w (type %d)", errType, c.kind)
 	}
@@ -247,8 +247,8 @@ func labelled(c *mapColumn, f *field, column *row.Column, known collations) erro
 }
 
 // bytesField describes CHAR, VARCHAR, TEXT, BINARY, VARBINARY, BLOB and what MariaDB keeps in them.
-func bytesField(c *mapColumn, hint Hint, f *field, column *row.Column, known collations) error {
-	if hinted(c, hint.Type, f, column) {
+func bytesField(c *mapColumn, hint row.Column, f *field, column *row.Column, known collations) error {
+	if hinted(c, hint, f, column) {
 		return nil
 	}
 	if c.collation == binaryCollation {
@@ -268,24 +268,23 @@ func bytesField(c *mapColumn, hint Hint, f *field, column *row.Column, known col
 	}
 	column.Type, column.Charset, column.Collation = row.TypeText, of.charset, of.name
 	if hint.Type == row.TypeJSON {
-		f.content = contentTextJSON
-		column.Type, column.Charset, column.Collation = row.TypeJSON, "", ""
+		f.content, column.Type = contentTextJSON, row.TypeJSON
 	}
 	return nil
 }
 
 // hinted describes the columns that look like BINARY or VARBINARY in the binlog and are not: the live schema tells.
-func hinted(c *mapColumn, t row.Type, f *field, column *row.Column) bool {
+func hinted(c *mapColumn, hint row.Column, f *field, column *row.Column) bool {
 	fixed := map[row.Type]struct {
 		content content
 		size    int
 	}{row.TypeUUID: {contentUUID, 16}, row.TypeInet4: {contentInet4, 4}, row.TypeInet6: {contentInet6, 16}}
-	if as, ok := fixed[t]; ok && c.collation == binaryCollation && c.kind == typeString && int(c.meta) == as.size {
-		f.content, f.size, column.Type = as.content, as.size, t
+	if as, ok := fixed[hint.Type]; ok && c.collation == binaryCollation && c.kind == typeString && int(c.meta) == as.size {
+		f.content, f.size, column.Type = as.content, as.size, hint.Type
 		return true
 	}
-	if t == row.TypeVector && c.collation == binaryCollation && !f.compressed && c.kind != typeString {
-		f.content, column.Type = contentVector, t
+	if hint.Type == row.TypeVector && c.collation == binaryCollation && !f.compressed && c.kind != typeString {
+		f.content, column.Type, column.Length = contentVector, row.TypeVector, hint.Length
 		return true
 	}
 	return false

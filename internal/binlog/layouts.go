@@ -67,7 +67,7 @@ func (c *layouts) find(ctx context.Context, body []byte) (id uint64, l *layout, 
 	if err != nil {
 		return id, nil, fmt.Errorf("the table map of %s.%s: %w", schema, table, err)
 	}
-	var hints map[string]Hint
+	var hints map[string]row.Column
 	if c.hints != nil {
 		if hints, err = c.hints.Hints(ctx, m.schema, m.table); err != nil {
 			return id, nil, fmt.Errorf("asking for the columns of %s.%s: %w", m.schema, m.table, err)

@@ -11,14 +11,14 @@ import (
 
 // transient are the server's errors that pass by themselves.
 var transient = []uint16{
-	1040, // too many connections
-	1042, // the server could not look up our address
-	1043, // the handshake was garbled
-	1053, // shutting down
-	1077, // shut down
-	1129, // blocked after too many broken connections: FLUSH HOSTS, or its timeout, lifts it
+	1040,                   // too many connections
+	1042,                   // the server could not look up our address
+	1043,                   // the handshake was garbled
+	1053,                   // shutting down
+	1077,                   // shut down
+	1129,                   // blocked after too many broken connections: FLUSH HOSTS, or its timeout, lifts it
 	1158, 1159, 1160, 1161, // network trouble as the server sees it
-	1184, // the connection was aborted
+	1184,       // the connection was aborted
 	1203, 1226, // the user has too many connections, or has used up a quota per hour
 	1317, // our dump was killed
 	1927, // our connection was killed (MariaDB)

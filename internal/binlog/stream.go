@@ -44,9 +44,10 @@ func open(ctx context.Context, config *Config) (*stream, error) {
 		}
 	}
 	s := &stream{config: config, stop: func() bool { return true }}
-	dialer := &net.Dialer{Timeout: config.ConnectTimeout}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dialer.DialContext(ctx, network, address)
+		limited, cancel := context.WithTimeout(ctx, config.ConnectTimeout)
+		defer cancel()
+		conn, err := config.Dial(limited, network, address)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,10 +12,11 @@ import (
 
 // Config says which server's binlog is read, and what of it.
 type Config struct {
-	Address  string                 // host:port, or the path of a Unix socket
-	User     string                 // needs REPLICATION SLAVE, and on MySQL REPLICATION CLIENT (MariaDB: BINLOG MONITOR)
-	Password func() (string, error) // asked at each connection, so that a rotated secret needs no restart; nil: none
-	TLS      *tls.Config            // nil: no TLS
+	Address  string                                                               // host:port, or the path of a Unix socket
+	User     string                                                               // needs REPLICATION SLAVE, and on MySQL REPLICATION CLIENT (MariaDB: BINLOG MONITOR)
+	Password func() (string, error)                                               // asked at each connection, so that a rotated secret needs no restart; nil: none
+	TLS      *tls.Config                                                          // nil: no TLS
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: as net.Dialer does
 
 	// ServerID is what the Tailer registers as. It must differ from that of every server and every other client of this
 	// server: the server ends the older of two connections with the same one.
@@ -54,6 +56,9 @@ func New(config Config) (*Tailer, error) {
 	}
 	if config.Logger == nil {
 		config.Logger = zap.NewNop()
+	}
+	if config.Dial == nil {
+		config.Dial = (&net.Dialer{}).DialContext
 	}
 	setDefault(&config.HeartbeatPeriod, time.Second)
 	setDefault(&config.ReadTimeout, 10*time.Second)

@@ -26,7 +26,10 @@ func (a *assembler) open(ctx context.Context, e *event, start place) error {
 	}
 	a.tx = &openTransaction{transactionHeader: h, serverID: e.serverID, explicit: h.isMaria && !h.standalone, inXA: h.preparedXA}
 	a.active = a.active[:0]
-	if start.known {
+	switch {
+	case e.endPos != 0 && a.place.known: // the server may have left out what was before
+		a.tx.start = a.place.pos - uint64(e.size)
+	case start.known:
 		a.tx.start = start.pos
 	}
 	if a.state.partial != "" && a.state.partial == h.gtid() {
