@@ -3,9 +3,147 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"meridian/internal/admin"
+	"meridian/internal/bus"
+	"meridian/internal/config"
+	"meridian/internal/retry"
+	"meridian/internal/syncer"
 )
 
 // runSyncer runs one region's process until the context ends.
-func runSyncer(context.Context, *process, runOptions) error {
-	return errors.New("run is not built into this binary yet")
+func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
+	stopBus, err := serveBus(ctx, p, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopBus()) }()
+	if err := requireFit(ctx, p, o.Config, o.Region, o.Replica); err != nil {
+		return err
+	}
+	registry := newRegistry()
+	settings, err := settings(o, p.logger, registry)
+	if err != nil {
+		return err
+	}
+	s := syncer.New(settings)
+	server, err := listenAdmin(ctx, p, o, registry, s)
+	if err != nil {
+		return err
+	}
+	p.logger.Info("the region's syncer starts", zap.String("region", o.Region.Name), zap.Int("replica", o.Replica),
+		zap.Int("replicas", o.Replicas), zap.String("version", thisBuild().Version), zap.Stringer("admin", server.Addr()))
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g.Go(func() error { defer stop(); return server.Run(ctx) })
+	g.Go(func() error { defer stop(); return s.Run(ctx) })
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("region %s: %w", o.Region.Name, err)
+	}
+	p.logger.Info("the region's syncer has ended", zap.String("region", o.Region.Name))
+	return nil
+}
+
+// serveBus starts the embedded bus where this process is the one to serve it.
+func serveBus(ctx context.Context, p *process, o runOptions) (stop func() error, err error) {
+	e := o.Config.Bus.Embedded
+	if e == nil || e.Region != o.Region.Name || o.Replica != 0 {
+		return func() error { return nil }, nil
+	}
+	// It outlives the signal to end: what was captured is still to be acknowledged.
+	b, err := bus.StartEmbedded(context.WithoutCancel(ctx), bus.EmbeddedConfig{
+		Dir: o.Config.BusDirectory(), Listen: e.Listen, Retention: o.Config.Bus.Retention, Logger: p.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.Close, nil
+}
+
+func newRegistry() *prometheus.Registry {
+	registry, b := prometheus.NewRegistry(), thisBuild()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "meridian", Name: "build_info", Help: "What is running; always 1.",
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "goversion": b.Go}})
+	info.Set(1)
+	registry.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+func listenAdmin(ctx context.Context, p *process, o runOptions, registry *prometheus.Registry, s *syncer.Syncer) (*admin.Server, error) {
+	tls, err := o.Config.Admin.TLS.Server()
+	if err != nil {
+		return nil, fmt.Errorf("admin.tls: %w", err)
+	}
+	var token admin.TokenSource
+	if o.Config.Admin.Token.IsSet() {
+		token = o.Config.Admin.Token.Read
+	}
+	return admin.Listen(ctx, admin.Config{
+		Listen: o.Region.Admin.Listen, TLS: tls, Token: token, Metrics: registry, Logger: p.logger,
+		Ready:  s.Reasons,
+		Status: func(context.Context) (any, error) { return map[string]any{"regions": []syncer.Status{s.Status()}}, nil },
+	})
+}
+
+// settings turns the configuration into what the region's process needs to know.
+func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) (syncer.Config, error) {
+	c, name := o.Config, o.Region.Name
+	database, err := databaseConfig(o.Region, logger)
+	if err != nil {
+		return syncer.Config{}, err
+	}
+	home, err := busConfig(c, o.Region, logger)
+	if err != nil {
+		return syncer.Config{}, err
+	}
+	s := syncer.Config{
+		Region: name, Replica: o.Replica, Replicas: o.Replicas, Shards: c.Bus.Partitions, Directory: c.ReplicaDirectory(name, o.Replica),
+		MySQL: database, TailerID: tailerID(name, o.Replica), Home: home,
+		Topic: c.ChangeTopic(name), DeadTopic: c.DeadTopic(name), HeartbeatTopic: c.HeartbeatTopic(),
+		Replication: c.Bus.ReplicationFactor, Retention: c.Bus.Retention, MaxRecordBytes: int(c.Bus.MaxRecordBytes),
+		Tables:    replicated{&c.Tables},
+		BatchRows: c.Apply.BatchRows, BatchBytes: int(c.Apply.BatchBytes), FenceTimeout: c.Apply.FenceTimeout, StatementTimeout: c.Apply.StatementTimeout,
+		MaxAttempts: c.Retry.MaxAttempts, RetryDelay: c.Retry.Delay, MaxSkew: c.Clock.MaxSkew,
+		TransactionSize: int(c.Limits.TransactionMemory), ReadyMaxLag: c.Limits.ReadyMaxLag,
+		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
+		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
+		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
+	}
+	for _, other := range c.Others(name) {
+		abroad, err := busConfig(c, other, logger)
+		if err != nil {
+			return syncer.Config{}, err
+		}
+		s.Sources = append(s.Sources, syncer.Source{Region: other.Name, Topic: c.ChangeTopic(other.Name), Bus: abroad})
+	}
+	return s, nil
+}
+
+// replicated tells the syncer what is replicated, and how.
+type replicated struct{ tables *config.Tables }
+
+// Match implements syncer.Tables.
+func (t replicated) Match(schema, table string) bool { return t.tables.Match(schema, table) }
+
+// VersionColumn implements syncer.Tables.
+func (t replicated) VersionColumn(table string) string {
+	schema, name, _ := strings.Cut(table, ".")
+	return t.tables.Rule(schema, name).VersionColumn
+}
+
+// tailerID is the server id under which a replica reads its database's binlog: the same at every start, so that the
+// server ends a connection that was left behind, and far from the ids that people give to servers.
+func tailerID(region string, replica int) uint32 {
+	return 1<<31 | crc32.ChecksumIEEE(fmt.Appendf(nil, "%s/%d", region, replica))>>1
 }

@@ -20,29 +20,30 @@ type Config struct {
 	MySQL    mysqldb.Config
 	TailerID uint32 // the server id that the tailer registers with
 
-	Home     bus.Config          // this region's own Kafka
-	Embedded *bus.EmbeddedConfig // the broker that this process serves; nil: none
-	Sources  []Source            // the other regions
+	Home    bus.Config // this region's own Kafka
+	Sources []Source   // the other regions
 
-	Topic           string // this region's changes
-	DeadTopic       string
-	HeartbeatTopic  string
-	Replication     int
-	Retention       time.Duration
-	MaxRecordBytes  int
-	Tables          Tables
-	BatchRows       int
-	BatchBytes      int
-	FenceTimeout    time.Duration
-	MaxAttempts     int           // of a change that the database refuses
-	RetryDelay      time.Duration // between them
-	MaxSkew         time.Duration
-	TransactionSize int // bytes: with one shard, the largest transaction that is kept whole elsewhere
-	ReadyMaxLag     time.Duration
-	PendingBytes    int // of local changes that wait for Kafka
-	FlushInterval   time.Duration
-	FlushEntries    int
-	PulseInterval   time.Duration
+	Topic          string // this region's changes
+	DeadTopic      string
+	HeartbeatTopic string
+	Replication    int
+	Retention      time.Duration
+	MaxRecordBytes int
+	Tables         Tables
+	BatchRows      int
+	BatchBytes     int
+	FenceTimeout   time.Duration
+	// StatementTimeout bounds each statement of an apply transaction.
+	StatementTimeout time.Duration
+	MaxAttempts      int           // of a change that the database refuses
+	RetryDelay       time.Duration // between them
+	MaxSkew          time.Duration
+	TransactionSize  int // bytes: with one shard, the largest transaction that is kept whole elsewhere
+	ReadyMaxLag      time.Duration
+	PendingBytes     int // of local changes that wait for Kafka
+	FlushInterval    time.Duration
+	FlushEntries     int
+	PulseInterval    time.Duration
 
 	Retry   retry.Policy // of everything that passes by itself
 	Clock   retry.Clock

@@ -38,11 +38,6 @@ func New(cfg Config) *Syncer {
 // It starts over by itself where that is the cure: when the address leads to another server, when the ledger has to be
 // rebuilt.
 func (s *Syncer) Run(ctx context.Context) error {
-	broker, err := s.startEmbedded(ctx)
-	if err != nil {
-		return err
-	}
-	defer broker()
 	if err := os.MkdirAll(s.cfg.Directory, 0o750); err != nil {
 		return fmt.Errorf("making the folder of the ledger: %w", err)
 	}
@@ -70,21 +65,6 @@ type againError struct{ err error }
 
 func (e *againError) Error() string { return e.err.Error() }
 func (e *againError) Unwrap() error { return e.err }
-
-func (s *Syncer) startEmbedded(ctx context.Context) (stop func(), err error) {
-	if s.cfg.Embedded == nil {
-		return func() {}, nil
-	}
-	b, err := bus.StartEmbedded(context.WithoutCancel(ctx), *s.cfg.Embedded)
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		if err := b.Close(); err != nil {
-			s.cfg.Log.Warn("closing the embedded bus", zap.Error(err))
-		}
-	}, nil
-}
 
 // parts is what one start makes and one end closes.
 type parts struct {
