@@ -67,7 +67,10 @@ func (a *assembler) event(ctx context.Context, e *event) error {
 		return a.rotate(ctx, e)
 	case eventHeartbeat, eventHeartbeatV2:
 		return a.heartbeat(ctx, e)
-	case eventFormat, eventPreviousGTIDs, eventMariaGTIDList, eventMariaCheckpoint, eventStop:
+	case eventFormat:
+		a.layouts.written = dialectOf(e.body, a.layouts.written.isMaria)
+		return a.passed(ctx)
+	case eventPreviousGTIDs, eventMariaGTIDList, eventMariaCheckpoint, eventStop:
 		return a.passed(ctx)
 	case eventGTID, eventGTIDTagged, eventMariaGTID:
 		return a.open(ctx, e, start)

@@ -16,7 +16,7 @@ type layouts struct {
 	decide  func(schema, table string) Decision
 	hints   Hints
 	known   collations
-	isMaria bool
+	written dialect
 	byID    map[uint64]*seenTable
 	tables  map[string]*row.Table // the last one of each name
 }
@@ -36,7 +36,7 @@ func newLayouts(decide func(schema, table string) Decision, hints Hints) *layout
 
 // onServer forgets what holds only for one connection: table ids, and the numbers of collations.
 func (c *layouts) onServer(known collations, isMaria bool) *layouts {
-	c.known, c.isMaria = known, isMaria
+	c.known, c.written = known, dialect{isMaria: isMaria}
 	clear(c.byID)
 	return c
 }
@@ -63,7 +63,7 @@ func (c *layouts) find(ctx context.Context, body []byte) (id uint64, l *layout, 
 		c.byID[id] = &seenTable{body: bytes.Clone(body[:size]), layout: l}
 		return id, l, nil
 	}
-	m, err := parseTableMap(body, c.isMaria)
+	m, err := parseTableMap(body, c.written)
 	if err != nil {
 		return id, nil, fmt.Errorf("the table map of %s.%s: %w", schema, table, err)
 	}

@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -49,6 +50,27 @@ type tableMap struct {
 	described     bool  // it has the columns' names: binlog_row_metadata is FULL
 	primaryKey    []int // positions, in the key's order
 	prefixed      bool  // the primary key is over prefixes of columns
+	written       dialect
+}
+
+// dialect is what of the server that wrote a binlog file makes its table maps different.
+type dialect struct {
+	isMaria     bool
+	noYearSigns bool // YEAR has no bit in the signedness field
+}
+
+// dialectOf reads the server's version from a format description: two bytes, then 50 with the version's text.
+func dialectOf(format []byte, isMaria bool) dialect {
+	d := dialect{isMaria: isMaria}
+	if len(format) < 52 || isMaria {
+		return d
+	}
+	var major, minor, patch int
+	version := string(bytes.TrimRight(format[2:52], "\x00"))
+	if n, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); n == 3 && err == nil {
+		d.noYearSigns = major == 8 && minor == 0 && patch < 16
+	}
+	return d
 }
 
 type mapColumn struct {
@@ -88,12 +110,12 @@ func mapNames(body []byte) (schema, table []byte, size int, err error) {
 }
 
 // parseTableMap reads a TABLE_MAP event's body.
-func parseTableMap(body []byte, isMaria bool) (*tableMap, error) {
+func parseTableMap(body []byte, written dialect) (*tableMap, error) {
 	schema, table, size, err := mapNames(body)
 	if err != nil {
 		return nil, err
 	}
-	m := &tableMap{schema: string(schema), table: string(table)}
+	m := &tableMap{schema: string(schema), table: string(table), written: written}
 	r := reader{b: body[size:]}
 	count := r.packed()
 	if count > uint64(len(r.b)) {
@@ -111,7 +133,7 @@ func parseTableMap(body []byte, isMaria bool) (*tableMap, error) {
 	}
 	for len(r.b) > 0 {
 		kind := r.number(1)
-		if err := m.optional(int(kind), r.text(), isMaria); err != nil {
+		if err := m.optional(int(kind), r.text()); err != nil {
 			return nil, err
 		}
 		if r.short {
@@ -172,8 +194,8 @@ func (c *mapColumn) isText(isMaria bool) bool {
 func (c *mapColumn) isEnumOrSet() bool { return c.kind == typeEnum || c.kind == typeSet }
 
 // optional reads one field of the optional metadata. Unknown ones are skipped, as the servers do.
-func (m *tableMap) optional(kind int, value []byte, isMaria bool) error {
-	isText := func(c *mapColumn) bool { return c.isText(isMaria) }
+func (m *tableMap) optional(kind int, value []byte) error {
+	isText := func(c *mapColumn) bool { return c.isText(m.written.isMaria) }
 	r := reader{b: value}
 	switch kind {
 	case metaSignedness:
@@ -201,19 +223,38 @@ func (m *tableMap) optional(kind int, value []byte, isMaria bool) error {
 	return r.err()
 }
 
+// signedness reads a bit for each numeric column: set if it is unsigned. Early versions of MySQL 8.0 (8.0.15 is one) leave
+// YEAR out, later ones and MariaDB say that it is unsigned. In which version that changed is not documented, so the bits are
+// asked as well: most often only one reading fits.
 func (m *tableMap) signedness(bits []byte) error {
+	if m.sign(bits, !m.written.noYearSigns) || m.sign(bits, m.written.noYearSigns) {
+		return nil
+	}
+	return fmt.Errorf("the table map of %s.%s has signs in %d bytes, which do not fit its numeric columns", m.schema, m.table, len(bits))
+}
+
+// sign reads the bits with or without those for YEAR; false if that cannot be right.
+func (m *tableMap) sign(bits []byte, withYear bool) bool {
 	at := 0
 	for i := range m.columns {
-		if !m.columns[i].isNumeric() {
+		c := &m.columns[i]
+		if !c.isNumeric() || c.kind == typeYear && !withYear {
 			continue
 		}
 		if at/8 >= len(bits) {
-			return fmt.Errorf("the table map of %s.%s has signs for %d bits and more numeric columns", m.schema, m.table, 8*len(bits))
+			return false
 		}
-		m.columns[i].unsigned = bits[at/8]&(0x80>>(at%8)) != 0
+		c.unsigned = bits[at/8]&(0x80>>(at%8)) != 0
+		if c.kind == typeYear && !c.unsigned {
+			return false
+		}
 		at++
 	}
-	return nil
+	padding := byte(0)
+	if at%8 != 0 {
+		padding = bits[at/8] & (0xff >> (at % 8))
+	}
+	return (at+7)/8 == len(bits) && padding == 0
 }
 
 // defaultCharset reads a collation for all columns of a class, and the exceptions: position among them, collation.
