@@ -79,6 +79,7 @@ type statement struct {
 	room  int // bytes it may have
 	rows  int
 	lax   bool
+	wide  []bool // by position in an image: see findWide
 }
 
 // begin starts a statement for images, of which there is at least one.

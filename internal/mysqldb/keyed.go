@@ -2,6 +2,7 @@ package mysqldb
 
 import (
 	"fmt"
+	"math"
 
 	"meridian/internal/row"
 )
@@ -50,12 +51,18 @@ func (m *Mapping) DeleteRows(dst []byte, images [][]row.Value) (sql []byte, n in
 		return m.byKey(append(append(append(dst, "DELETE FROM "...), m.name...), " WHERE "...), images[0])
 	}
 	s := m.begin(dst, images)
-	s.sql = append(s.sql, "DELETE t FROM "...)
+	// By its full name: in a DELETE an alias is looked for in the default database, and there is none.
+	s.sql = append(append(append(s.sql, "DELETE "...), m.name...), " FROM "...)
 	if err := s.list(images, nil); err != nil {
 		return dst, 0, err
 	}
-	s.sql = append(append(append(s.sql, " STRAIGHT_JOIN "...), m.name...), " t FORCE INDEX (PRIMARY) ON "...)
-	s.matches()
+	s.sql = append(append(append(s.sql, " STRAIGHT_JOIN "...), m.name...), " FORCE INDEX (PRIMARY) ON "...)
+	for i := range m.keys {
+		if i > 0 {
+			s.sql = append(s.sql, " AND "...)
+		}
+		s.sql = append(s.sql, m.keys[i].named...)
+	}
 	return s.sql, s.rows, nil
 }
 
@@ -98,6 +105,7 @@ func (m *Mapping) selectRows(dst []byte, images [][]row.Value, columns []int, su
 
 // list writes the derived table v: the keys, and columns that are no part of them.
 func (s *statement) list(images [][]row.Value, columns []mappedColumn) error {
+	s.findWide(images)
 	s.sql = append(s.sql, '(')
 	for _, image := range images {
 		if s.m.isSpecial(image, s.m.keys) || s.m.isSpecial(image, columns) {
@@ -142,13 +150,39 @@ func (s *statement) item(image []row.Value, c *mappedColumn, comma bool) error {
 	if comma {
 		s.sql = append(s.sql, ',')
 	}
+	cast := s.wide != nil && c.at < len(image) && s.wide[c.at] && !image[c.at].IsNull()
+	if cast {
+		s.sql = append(s.sql, "CAST("...)
+	}
 	if err := s.literal(image, c); err != nil {
 		return err
+	}
+	if cast {
+		s.sql = append(s.sql, " AS UNSIGNED)"...)
 	}
 	if s.rows == 0 {
 		s.sql = append(append(s.sql, ' '), c.alias...)
 	}
 	return nil
+}
+
+// findWide looks for columns with an unsigned integer beyond the signed ones. In a list with smaller integers, which count
+// as signed, it would make the column a DECIMAL, of which MySQL 8.0 gets the size wrong: all of them are cast.
+func (s *statement) findWide(images [][]row.Value) {
+	for at := range s.m.source.Columns {
+		if t := s.m.source.Columns[at].Type; t != row.TypeUint && t != row.TypeBit {
+			continue
+		}
+		for _, image := range images[:min(len(images), s.m.maxRows)] {
+			if at < len(image) && image[at].Num > math.MaxInt64 {
+				if s.wide == nil {
+					s.wide = make([]bool, len(s.m.source.Columns))
+				}
+				s.wide[at] = true
+				break
+			}
+		}
+	}
 }
 
 func (s *statement) matches() {

@@ -45,7 +45,8 @@ type mappedColumn struct {
 	target *row.Column
 	quoted string // the target's name, in backticks
 	alias  string // the name in a list of rows
-	match  string // for a part of the key: the condition that joins the table to the list
+	match  string // for a part of the key: the condition that joins the table, as t, to the list
+	named  string // the same, with the table's full name for t
 	key    bool
 	again  bool // a part of the key that is written again: the image may spell it differently
 }
@@ -139,7 +140,7 @@ func (m *Mapping) mapKey(position func(part int) int) {
 		at := position(part)
 		k := mappedColumn{at: at, source: &m.source.Columns[at], target: &m.target.Columns[to], alias: fmt.Sprintf("k%d", part), key: true}
 		k.quoted = QuoteIdentifier(k.target.Name)
-		k.match = k.matchCondition()
+		k.match, k.named = k.matchCondition("t"), k.matchCondition(m.name)
 		m.keys = append(m.keys, k)
 	}
 }
@@ -162,14 +163,14 @@ func (m *Mapping) mergeKeys() {
 	}
 }
 
-// matchCondition compares the table's column, t.x, with the list's, v.k0, so that the index on t.x is used and the
-// comparison is the column's own: its type, its collation. The servers look a value of another type up by converting it to
+// matchCondition compares the column of the table, t or its full name, with the list's, v.k0, so that the column's index is
+// used and the comparison is the column's own: its type, its collation. The servers look a value of another type up by converting it to
 // the column's, whatever the list's type; only text must be brought to the column's character set and collation by name.
 //
 // A text that the character set cannot hold would be looked up with '?' in place of what is missing, and could find
 // another row; the second condition says that no question mark was put in.
-func (k *mappedColumn) matchCondition() string {
-	left, right := "t."+k.quoted, "v."+k.alias
+func (k *mappedColumn) matchCondition(table string) string {
+	left, right := table+"."+k.quoted, "v."+k.alias
 	switch k.target.Type {
 	case row.TypeText, row.TypeEnum, row.TypeSet:
 	default:
