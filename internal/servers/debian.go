@@ -79,6 +79,16 @@ func unmet(requirements []requirement) []string {
 	return missing
 }
 
+// Compiler sees to it that the machine has a C compiler: Go's race detector does not link without one.
+func (i *Installer) Compiler(ctx context.Context) error {
+	for _, name := range []string{os.Getenv("CC"), "gcc", "clang"} {
+		if _, err := exec.LookPath(name); err == nil {
+			return nil
+		}
+	}
+	return i.require(ctx, requirement{"gcc", "gcc"}, requirement{"/usr/include/stdlib.h", "libc6-dev"})
+}
+
 // debianTree unpacks packages of a Debian release, and all that they depend on, into root. Nothing
 // of them is installed on the machine, and no maintainer script runs; the tree brings its own C
 // library, so that the machine's release does not matter.

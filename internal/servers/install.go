@@ -27,7 +27,7 @@ func (i *Installer) Install(ctx context.Context, kind Kind) (*Program, error) {
 	if !errors.As(err, &missing) {
 		return program, err
 	}
-	if err := os.MkdirAll(i.Cache, 0o750); err != nil {
+	if err = os.MkdirAll(i.Cache, 0o750); err != nil {
 		return nil, fmt.Errorf("making the cache folder: %w", err)
 	}
 	unlock, err := i.lock(ctx, string(kind))
@@ -44,7 +44,7 @@ func (i *Installer) installLocked(ctx context.Context, kind Kind) (*Program, err
 	if !errors.As(err, &missing) {
 		return program, err
 	}
-	if err := i.say("%s: installing into %s", kind, i.Cache); err != nil {
+	if err = i.say("%s: installing into %s", kind, i.Cache); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -62,17 +62,11 @@ func (i *Installer) installLocked(ctx context.Context, kind Kind) (*Program, err
 // build makes the tree in root, sees that its program runs, and moves it to its place.
 func (i *Installer) build(ctx context.Context, kind Kind, root string) (*Program, error) {
 	line, err := i.fill(ctx, kind, root)
+	if err == nil && line == "" {
+		line, err = askVersion(ctx, kind, root)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if line == "" {
-		program, err := layout(kind, root)
-		if err != nil {
-			return nil, err
-		}
-		if line, err = program.versionLine(ctx); err != nil {
-			return nil, err
-		}
 	}
 	version, err := parseVersion(line)
 	if err != nil {
@@ -89,6 +83,14 @@ func (i *Installer) build(ctx context.Context, kind Kind, root string) (*Program
 		return nil, err
 	}
 	return inTree(ctx, kind, target)
+}
+
+func askVersion(ctx context.Context, kind Kind, root string) (string, error) {
+	program, err := layout(kind, root)
+	if err != nil {
+		return "", err
+	}
+	return program.versionLine(ctx)
 }
 
 // fill puts the kind's files into root, and returns a version line where the program itself cannot
@@ -136,9 +138,9 @@ func lockFile(ctx context.Context, path string, waiting func() error) (func() er
 	}
 	got := make(chan locked, 1)
 	go func() {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // G304: a path inside the cache
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err == nil {
-			err = ignoringEINTR(func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) }) //nolint:gosec // G115: a descriptor fits an int
+			err = ignoringEINTR(func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) })
 		}
 		got <- locked{file, err}
 	}()

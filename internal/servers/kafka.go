@@ -62,6 +62,7 @@ func (k *KafkaServer) SecureAddress() string { return k.ports[kafkaSecure].Addre
 
 func (k *KafkaServer) path(name string) string { return filepath.Join(k.config.Directory, name) }
 
+// java is the command that runs one of Kafka's programs; the first of argv may be options of Java.
 func (k *KafkaServer) java(argv ...string) []string {
 	return append([]string{"java", "-Xmx512m", "-Djava.awt.headless=true", "-Dlog4j2.configurationFile=" + k.path("log4j2.properties"),
 		"-cp", filepath.Join(k.Program.Path, "*")}, argv...)
@@ -100,7 +101,7 @@ func (k *KafkaServer) prepareData(ctx context.Context) (command, error) {
 
 // format makes the data folder, and the SCRAM credentials in it.
 func (k *KafkaServer) format(ctx context.Context) error {
-	argv := k.java("kafka.tools.StorageTool", "format", "-t", kafkaCluster, "-c", k.path("server.properties"))
+	argv := k.java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "-t", kafkaCluster, "-c", k.path("server.properties"))
 	if k.config.Security != nil {
 		for _, user := range slices.Sorted(maps.Keys(k.config.Security.Users)) {
 			for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
@@ -137,6 +138,9 @@ func (k *KafkaServer) properties() ([]string, error) {
 		"listener.security.protocol.map=" + protocols,
 		"log.dirs=" + k.path("data"),
 		"auto.create.topics.enable=false",
+		// A killed broker may come back when its session has timed out; the default is 9 seconds.
+		"broker.session.timeout.ms=3000",
+		"broker.heartbeat.interval.ms=300",
 		"offsets.topic.replication.factor=1",
 		"offsets.topic.num.partitions=1",
 		"transaction.state.log.replication.factor=1",

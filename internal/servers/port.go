@@ -35,7 +35,7 @@ func ReservePort(ctx context.Context) (*Port, error) {
 	}
 	const attempts = 500
 	for range attempts {
-		number := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // G404: any spread over the range will do
+		number := firstPort + rand.IntN(lastPort-firstPort)
 		lock, err := tryLock(filepath.Join(dir, strconv.Itoa(number)))
 		if err != nil {
 			return nil, fmt.Errorf("reserving a port: %w", err)
@@ -71,7 +71,7 @@ func tryLock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // G115: a descriptor fits an int
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, file.Close()
 	}

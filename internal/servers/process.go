@@ -62,7 +62,9 @@ func start(ctx context.Context, c command) (*process, error) {
 	}
 }
 
-// run runs the command to its end; an exit code other than 0 is an error with the end of its log.
+// run runs the command to its end; an exit code other than 0 is an error with the end of its log. When
+// ctx or the deadline ends first, the command is asked to end before it is killed: a package manager
+// must not be cut off in the middle.
 func run(ctx context.Context, c command) error {
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)
 	defer cancel()
@@ -73,8 +75,11 @@ func run(ctx context.Context, c command) error {
 	select {
 	case <-p.ended:
 	case <-ctx.Done():
-		if err := p.kill(); err != nil {
-			return err
+		const grace = 5 * time.Second
+		grant, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		if err := p.stop(grant); err != nil {
+			return errors.Join(err, ctx.Err())
 		}
 	}
 	if p.result != nil {
@@ -106,7 +111,7 @@ func (p *process) supervise(ctx context.Context, c command) {
 	}
 	defer func() { p.result = errors.Join(p.result, log.Close()) }()
 
-	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...) //nolint:gosec // G204: starting servers is what this package is for
+	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.SysProcAttr = dieWithParent()
@@ -147,8 +152,9 @@ func (p *process) fork(cmd *exec.Cmd) (*os.File, error) {
 func (p *process) copyLog(from, to *os.File, isReady func(string) bool) error {
 	lines := bufio.NewReaderSize(from, 64<<10)
 	serving := isReady == nil
-	for {
+	for open := true; open; {
 		line, err := lines.ReadString('\n')
+		open = err == nil // the pipe ends with the program; how it ended is what Wait says
 		if _, writeErr := to.WriteString(line); writeErr != nil {
 			return fmt.Errorf("writing the log of %s: %w", p.name, writeErr)
 		}
@@ -162,10 +168,8 @@ func (p *process) copyLog(from, to *os.File, isReady func(string) bool) error {
 				close(p.ready)
 			}
 		}
-		if err != nil {
-			return nil // the pipe ends with the program; how it ended is what Wait says
-		}
 	}
+	return nil
 }
 
 // stop asks the server to end, and kills it if it has not by the time ctx ends.

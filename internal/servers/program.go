@@ -96,7 +96,7 @@ func At(ctx context.Context, path string) (*Program, error) {
 }
 
 func (p *Program) versionLine(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, p.chain[0], append(p.chain[1:], "--version")...) //nolint:gosec // G204: starting the servers that were found is what this package is for
+	cmd := exec.CommandContext(ctx, p.chain[0], append(p.chain[1:], "--version")...)
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("asking %s for its version: %w", p.Path, err)
@@ -109,7 +109,7 @@ const versionFile = "meridian-version"
 
 // inTree returns the kind's program installed at root, or an error that is os.ErrNotExist.
 func inTree(_ context.Context, kind Kind, root string) (*Program, error) {
-	line, err := os.ReadFile(filepath.Join(root, versionFile)) //nolint:gosec // G304: a path inside the cache
+	line, err := os.ReadFile(filepath.Join(root, versionFile))
 	if err != nil {
 		return nil, fmt.Errorf("looking for %s in the cache: %w", kind, err)
 	}

@@ -38,7 +38,7 @@ func (s *Server) startOnFreePorts(ctx context.Context, count int) error {
 		}
 		var failed *startError
 		taken := errors.As(err, &failed) && failed.portTaken()
-		if err := errors.Join(err, s.release()); !taken || attempt == attempts {
+		if err = errors.Join(err, s.release()); !taken || attempt == attempts {
 			return err
 		}
 	}

@@ -70,7 +70,7 @@ func (p *Program) makeTemplate(ctx context.Context, dir string) error {
 	if err == nil {
 		err = os.Rename(data, dir)
 	}
-	if err := errors.Join(err, os.RemoveAll(work)); err != nil {
+	if err = errors.Join(err, os.RemoveAll(work)); err != nil {
 		return fmt.Errorf("making a data folder for %s %s: %w", p.Kind, p.Version, err)
 	}
 	return nil
@@ -155,7 +155,7 @@ func appendFirst(dst []byte, paths ...string) ([]byte, error) {
 	var err error
 	for _, path := range paths {
 		var text []byte
-		if text, err = os.ReadFile(path); err == nil { //nolint:gosec // G304: a script of the server's own package
+		if text, err = os.ReadFile(path); err == nil {
 			return append(append(dst, text...), '\n'), nil
 		}
 	}

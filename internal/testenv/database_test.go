@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -192,9 +193,9 @@ func ping(t *testing.T, address string) {
 	}
 	answer := make([]byte, len("+PONG\r\n"))
 	if _, err = conn.Write([]byte("PING\r\n")); err == nil {
-		_, err = conn.Read(answer)
+		_, err = io.ReadFull(conn, answer)
 	}
-	if err := errors.Join(err, conn.Close()); err != nil || string(answer) != "+PONG\r\n" {
+	if err = errors.Join(err, conn.Close()); err != nil || string(answer) != "+PONG\r\n" {
 		t.Errorf("Redis answered %q (%v)", answer, err)
 	}
 }

@@ -1,12 +1,14 @@
 package testenv_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
 
@@ -43,10 +45,10 @@ func TestKafka_KeepsWhatItAcknowledgedThroughACrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.CreateTopics(kafka.TopicConfig{Topic: "kept", NumPartitions: 1, ReplicationFactor: 1}); err != nil {
+	if err = conn.CreateTopics(kafka.TopicConfig{Topic: "kept", NumPartitions: 1, ReplicationFactor: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client(t, broker).Produce(t.Context(), &kafka.ProduceRequest{Topic: "kept", RequiredAcks: kafka.RequireAll,
+	if _, err = client(t, broker).Produce(t.Context(), &kafka.ProduceRequest{Topic: "kept", RequiredAcks: kafka.RequireAll,
 		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("one"))})}); err != nil {
 		t.Fatal(err)
 	}
@@ -68,57 +70,45 @@ func TestKafka_KeepsWhatItAcknowledgedThroughACrash(t *testing.T) {
 	}
 }
 
-func TestKafka_LetsInWhoHasTheAuthorityAndThePassword(t *testing.T) {
+func TestKafka_LetsInWhoHasCertificateAndPassword(t *testing.T) {
 	certificates := testenv.NewCertificates(t)
-	broker := testenv.Kafka(t, testenv.KafkaTLS(certificates), testenv.KafkaUser("meridian", "secret"))
-	login := func(password string) map[string]*kafka.Dialer {
-		dialers := map[string]*kafka.Dialer{"PLAIN": {SASLMechanism: plain.Mechanism{Username: "meridian", Password: password}}}
+	broker := testenv.Kafka(t, testenv.KafkaTLS(certificates), testenv.KafkaClientCertificates(),
+		testenv.KafkaUser("meridian", "secret"))
+	mechanisms := func(password string) map[string]sasl.Mechanism {
+		all := map[string]sasl.Mechanism{"PLAIN": plain.Mechanism{Username: "meridian", Password: password}}
 		for _, algorithm := range []scram.Algorithm{scram.SHA256, scram.SHA512} {
 			mechanism, err := scram.Mechanism(algorithm, "meridian", password)
 			if err != nil {
 				t.Fatal(err)
 			}
-			dialers[mechanism.Name()] = &kafka.Dialer{SASLMechanism: mechanism}
+			all[mechanism.Name()] = mechanism
 		}
-		return dialers
+		return all
 	}
-	for name, dialer := range login("secret") {
-		dialer.TLS = certificates.ClientConfig()
-		conn, err := connect(t, dialer, broker.SecureAddress)
+	for name, mechanism := range mechanisms("secret") {
+		conn, err := connect(t, &kafka.Dialer{TLS: certificates.ClientConfig(), SASLMechanism: mechanism}, broker.SecureAddress)
 		if err == nil {
 			_, err = conn.Brokers()
 		}
 		if err != nil {
-			t.Errorf("by %s over TLS: %v", name, err)
+			t.Errorf("by %s: %v", name, err)
 		}
 	}
-	for name, dialer := range login("wrong") {
-		dialer.TLS = certificates.ClientConfig()
-		if _, err := connect(t, dialer, broker.SecureAddress); !errors.Is(err, kafka.SASLAuthenticationFailed) {
+	for name, mechanism := range mechanisms("wrong") {
+		_, err := connect(t, &kafka.Dialer{TLS: certificates.ClientConfig(), SASLMechanism: mechanism}, broker.SecureAddress)
+		if !errors.Is(err, kafka.SASLAuthenticationFailed) {
 			t.Errorf("by %s with a wrong password: %v", name, err)
 		}
 	}
-	stranger := login("secret")["PLAIN"]
-	stranger.TLS = testenv.NewCertificates(t).ClientConfig()
-	if _, err := connect(t, stranger, broker.SecureAddress); err == nil {
-		t.Error("a client that trusts another authority connected")
-	}
-}
-
-func TestKafka_AsksForAClientCertificate(t *testing.T) {
-	certificates := testenv.NewCertificates(t)
-	broker := testenv.Kafka(t, testenv.KafkaTLS(certificates), testenv.KafkaClientCertificates())
-	for _, shown := range []bool{true, false} {
-		config := certificates.ClientConfig()
-		if !shown {
-			config.Certificates = nil
-		}
-		conn, err := connect(t, &kafka.Dialer{TLS: config}, broker.SecureAddress)
-		if err == nil {
-			_, err = conn.Brokers() // TLS 1.3: the server refuses after the client's handshake is done
-		}
-		if shown != (err == nil) {
-			t.Errorf("with a client certificate: %t, the error is %v", shown, err)
+	anonymous := certificates.ClientConfig()
+	anonymous.Certificates = nil
+	for name, config := range map[string]*tls.Config{
+		"shows no certificate":     anonymous,
+		"trusts another authority": testenv.NewCertificates(t).ClientConfig(),
+	} {
+		_, err := connect(t, &kafka.Dialer{TLS: config, SASLMechanism: mechanisms("secret")["PLAIN"]}, broker.SecureAddress)
+		if err == nil || errors.Is(err, kafka.SASLAuthenticationFailed) {
+			t.Errorf("a client that %s: %v", name, err)
 		}
 	}
 }

@@ -23,10 +23,12 @@ func TestMain(m *testing.M) { testenv.Main(m) }
 
 func TestServer_DiesWithAKilledTest(t *testing.T) {
 	if os.Getenv(holdServer) != "" {
-		fmt.Println("SERVER " + testenv.MariaDB1011(t).Address)
+		if _, err := fmt.Fprintln(os.Stdout, "SERVER "+testenv.MariaDB1011(t).Address); err != nil {
+			t.Fatal(err)
+		}
 		select {} // until the parent kills this process
 	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // G204: this test binary
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	child.Env = append(os.Environ(), holdServer+"=1")
 	child.Stderr = os.Stderr
 	output, err := child.StdoutPipe()

@@ -16,7 +16,7 @@ func keepData() bool { return os.Getenv("MERIDIAN_KEEP") == "1" }
 // shared server's log goes on being written; the copy ends with the test that failed.
 func reportLog(t testing.TB, kind Kind, path string) {
 	t.Helper()
-	text, err := os.ReadFile(path) //nolint:gosec // G304: a log that this package had written
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Logf("the log of the %s server is lost: %v", kind, err)
 		return

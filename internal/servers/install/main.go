@@ -1,5 +1,5 @@
 // Command install gets the servers that Meridian is tried and tested on into the cache: all of them,
-// or those that are named (`go run ./internal/servers/install mysql kafka`). What is there already
+// and a C compiler for the race detector, or the servers that are named (`go run ./internal/servers/install mysql kafka`). What is there already
 // stays as it is. `make servers` calls it.
 package main
 
@@ -27,8 +27,8 @@ func main() {
 
 // run installs each kind, whether or not another could be had, and reports all that failed.
 func run(ctx context.Context, names []string, out io.Writer) error {
-	kinds := servers.Kinds()
-	if len(names) > 0 {
+	kinds, all := servers.Kinds(), len(names) == 0
+	if !all {
 		kinds = kinds[:0]
 		for _, name := range names {
 			kind, err := servers.ParseKind(name)
@@ -44,6 +44,9 @@ func run(ctx context.Context, names []string, out io.Writer) error {
 	}
 	installer := &servers.Installer{Cache: cache, Log: out}
 	var failed error
+	if all {
+		failed = installer.Compiler(ctx)
+	}
 	for _, kind := range kinds {
 		program, err := installer.Install(ctx, kind)
 		if err == nil {
