@@ -3,7 +3,9 @@ package envelope
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"sync"
+	"unicode/utf8"
 
 	"meridian/internal/row"
 )
@@ -165,12 +167,13 @@ func describe(t *row.Table) (*described, error) {
 	if ok {
 		return d, nil
 	}
-	if len(t.Columns) > maxColumns {
-		return nil, fmt.Errorf("envelope: table %s has %d columns", t, len(t.Columns))
+	if len(t.Columns) > maxColumns || !utf8.ValidString(t.String()) {
+		return nil, fmt.Errorf("envelope: table %q with %d columns, which no record can hold", t.String(), len(t.Columns))
 	}
 	for i := range t.Columns {
-		if c := &t.Columns[i]; c.Length < 0 || c.Fraction < 0 || c.Fraction > 6 || c.Type > row.TypeInet6 {
-			return nil, fmt.Errorf("envelope: table %s: column %s has type %d, length %d, fraction %d, which no record can hold",
+		c := &t.Columns[i]
+		if c.Length < 0 || c.Fraction < 0 || c.Fraction > math.MaxUint8 || c.Type > row.TypeInet6 || !utf8.ValidString(c.Name+c.Charset+c.Collation) {
+			return nil, fmt.Errorf("envelope: table %s: column %q has type %d, length %d, fraction %d, which no record can hold",
 				t, c.Name, c.Type, c.Length, c.Fraction)
 		}
 	}
@@ -240,7 +243,14 @@ func (r *fieldReader) bytes() []byte {
 	return b
 }
 
-func (r *fieldReader) string() string { return string(r.bytes()) }
+// string reads a string; what is no UTF-8 is none.
+func (r *fieldReader) string() string {
+	b := r.bytes()
+	if !utf8.Valid(b) {
+		r.bad = true
+	}
+	return string(b)
+}
 
 func (r *fieldReader) byte() byte {
 	if r.bad || len(r.b) == 0 {

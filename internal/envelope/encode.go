@@ -83,10 +83,14 @@ func (m *Message) checkChange() error {
 		return fmt.Errorf("table %s: no image of the row", c.Table)
 	case c.Op == row.Delete && c.Digest != 0:
 		return fmt.Errorf("table %s: a delete has digest %d", c.Table, c.Digest)
-	case !c.Version.IsBaseline() && c.Version.Region == "", c.Overwrote.Region == "" && c.Overwrote.Time != 0:
+	case !validVersion(c.Version) || !validVersion(c.Overwrote):
 		return fmt.Errorf("table %s: version %s over %s", c.Table, c.Version, c.Overwrote)
 	}
 	return nil
+}
+
+func validVersion(v row.Version) bool {
+	return v.IsBaseline() || v.Region != "" && utf8.ValidString(v.Region)
 }
 
 // encoder appends one record's parts to a buffer.
