@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// header is what a transaction's first event says, on either server.
+// transactionHeader is what a transaction's first event says, on either server.
 type transactionHeader struct {
 	of          source    // MySQL
 	number      int64     // MySQL
@@ -16,9 +16,9 @@ type transactionHeader struct {
 	isMaria     bool
 	commit      time.Time
 	wholeSecond bool
-	standalone  bool // MariaDB: one event follows and no end
-	preparedXA  bool // MariaDB: ends with XA PREPARE
-	xid         string
+	standalone  bool   // MariaDB: one event follows and no end
+	preparedXA  bool   // MariaDB: ends with XA PREPARE
+	xid         string // of an XA transaction, as XA COMMIT spells it
 }
 
 func (h *transactionHeader) gtid() string {
@@ -174,14 +174,11 @@ func parseMariaGTIDEvent(e *event) (transactionHeader, error) {
 	h.preparedXA = flags&mariaPreparedXA != 0
 	if flags&mariaGroupCommit != 0 {
 		r.take(8)
-	} else if flags&(mariaPreparedXA|mariaCompletedXA) == 0 && len(r.b) >= 6 {
-		r.take(6) // padding of the short form
 	}
 	if flags&(mariaPreparedXA|mariaCompletedXA) != 0 {
 		format := int32(r.number(4))
-		global, branch := r.take(int(r.number(1))), []byte(nil)
-		_ = branch
-		h.xid = fmt.Sprintf("%d:%x", format, global)
+		global, branch := int(r.number(1)), int(r.number(1))
+		h.xid = fmt.Sprintf("X'%x',X'%x',%d", r.take(global), r.take(branch), format)
 	}
 	if r.short || h.maria.number == 0 {
 		return h, errShortEvent
