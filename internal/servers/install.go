@@ -129,27 +129,29 @@ func lockFile(ctx context.Context, path string, waiting func() error) (func() er
 	if file != nil {
 		return file.Close, nil
 	}
-	if err := waiting(); err != nil {
+	if err = waiting(); err != nil {
 		return nil, err
 	}
-	type locked struct {
-		file *os.File
-		err  error
+	if file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
-	got := make(chan locked, 1)
+	// flock(2) cannot be told to stop waiting: after ctx the goroutine stays until it has the lock, and
+	// gives it back.
+	locked := make(chan error)
 	go func() {
-		file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-		if err == nil {
-			err = ignoringEINTR(func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) })
+		err := ignoringEINTR(func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX) })
+		select {
+		case locked <- err:
+		case <-ctx.Done():
+			file.Close() //nolint:errcheck // nobody is left to tell
 		}
-		got <- locked{file, err}
 	}()
 	select {
-	case l := <-got:
-		if l.err != nil {
-			return nil, fmt.Errorf("locking %s: %w", path, l.err)
+	case err := <-locked:
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), file.Close())
 		}
-		return l.file.Close, nil
+		return file.Close, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for another process that has %s locked: %w", path, ctx.Err())
 	}

@@ -171,8 +171,8 @@ func (k *KafkaServer) secureProperties() (protocol string, lines []string, err e
 		}
 		lines = append(lines, "ssl.keystore.type=PEM", "ssl.keystore.location="+k.path("keystore.pem"),
 			"ssl.truststore.type=PEM", "ssl.truststore.location="+s.CAFile)
-		if s.RequireClientCert {
-			lines = append(lines, "ssl.client.auth=required")
+		if s.RequireClientCert { // by the listener's name: without it, a listener with SASL ignores it (KIP-684)
+			lines = append(lines, "listener.name.secure.ssl.client.auth=required")
 		}
 	}
 	if len(s.Users) == 0 {

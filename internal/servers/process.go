@@ -72,18 +72,19 @@ func run(ctx context.Context, c command) error {
 	if err := <-p.started; err != nil {
 		return fmt.Errorf("starting %s: %w", c.name, err)
 	}
+	var cause error
 	select {
 	case <-p.ended:
+		cause = p.result
 	case <-ctx.Done():
 		const grace = 5 * time.Second
 		grant, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		if err := p.stop(grant); err != nil {
-			return errors.Join(err, ctx.Err())
-		}
+		// It may end well when asked to, and has still not done its work.
+		cause = errors.Join(ctx.Err(), p.stop(grant))
 	}
-	if p.result != nil {
-		return &startError{name: c.name, logPath: c.logPath, tail: p.tail, cause: errors.Join(p.result, ctx.Err())}
+	if cause != nil {
+		return &startError{name: c.name, logPath: c.logPath, tail: p.tail, cause: cause}
 	}
 	return nil
 }
@@ -195,14 +196,15 @@ func (p *process) kill() error {
 	return nil
 }
 
-// signal sends s to the server; a server that has ended is no error.
+// signal sends s to the server and what it started, as a terminal does with its group (dieWithParent
+// makes the group); a server that has ended is no error.
 func (p *process) signal(s syscall.Signal) error {
 	select {
 	case <-p.ended:
 		return nil
 	default:
 	}
-	if err := syscall.Kill(p.pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := syscall.Kill(-p.pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("sending %s to %s (process %d): %w", s, p.name, p.pid, err)
 	}
 	return nil
