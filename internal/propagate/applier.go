@@ -192,49 +192,61 @@ func (w *Worker) apply(ctx context.Context, b *batch) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		reason, wait, fatal := w.learn(ctx, b, err)
-		if fatal != nil {
-			return fatal
+		l := w.learn(b, err)
+		if l.reason != "" {
+			w.watch.Retried(b.source, w.shard, l.reason, err)
 		}
-		if reason == "" { // it had been committed after all
+		done, err := l.cure(ctx)
+		if done { // it had been committed after all
 			w.report(b)
 			return nil
 		}
-		w.watch.Retried(b.source, w.shard, reason, err)
-		if wait {
-			if err := backoff.Failed(ctx, err); err != nil {
+		if err != nil {
+			return err
+		}
+		if l.wait {
+			if err := backoff.Failed(ctx, l.err); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// learn draws the consequences of a failed attempt: why it is tried again (empty: it is done), and whether to wait
-// before.
-func (w *Worker) learn(ctx context.Context, b *batch, err error) (reason string, wait bool, fatal error) {
+// lesson is what a failed attempt teaches.
+type lesson struct {
+	err    error
+	reason string // why it is tried again; empty: it is not
+	wait   bool   // before it is tried again
+	// cure does what has to be done before: done tells that nothing is left to do, an error that nothing can be done.
+	cure func(ctx context.Context) (done bool, err error)
+}
+
+// learn draws the consequences of a failed attempt.
+func (w *Worker) learn(b *batch, err error) lesson {
+	l := lesson{err: err, cure: func(context.Context) (bool, error) { return false, nil }}
 	var unexpected *UnexpectedRowsError
 	var refused *RefusedError
 	switch {
 	case errors.Is(err, errChanged):
-		return "changed", false, nil
+		l.reason = "changed"
 	case errors.Is(err, ErrFenced):
-		return "", false, err
+		l.cure = func(context.Context) (bool, error) { return false, err }
 	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrMoved):
-		done, err := w.settle(ctx, b)
-		if err != nil || !done {
-			return "outcome_unknown", true, err
-		}
-		return "", false, nil
+		l.reason, l.wait = "outcome_unknown", true
+		l.cure = func(ctx context.Context) (bool, error) { return w.settle(ctx, b) }
 	case errors.As(err, &unexpected):
-		return "unexpected_rows", false, w.catchUp(ctx, b)
+		l.reason = "unexpected_rows"
+		l.cure = func(ctx context.Context) (bool, error) { return false, w.catchUp(ctx, b) }
 	case errors.As(err, &refused):
 		b.refuse(refused)
-		return "refused", false, nil
+		l.reason = "refused"
 	case errors.Is(err, errFenceTimeout):
-		return "fence_timeout", true, w.waitTailer(ctx)
+		l.reason, l.wait = "fence_timeout", true
+		l.cure = func(ctx context.Context) (bool, error) { return false, w.waitTailer(ctx) }
 	default:
-		return mysqldb.Reason(err), true, nil
+		l.reason, l.wait = mysqldb.Reason(err), true
 	}
+	return l
 }
 
 // refuse notes what the database does not accept; the next attempt parks it.

@@ -56,6 +56,7 @@ type CaptureConfig struct {
 	Epochs        map[int]uint64 // of the owned shards
 	FlushInterval time.Duration
 	FlushEntries  int // so many recent entries are written at the latest
+	Reached       func(step string)
 }
 
 // VersionColumns finds the column that a table's versions are taken from; "" for none.
@@ -106,6 +107,7 @@ func (c *Capture) Begin(_ context.Context, tx *binlog.Transaction) error {
 	}
 	c.resumed = nil
 	c.tx = t
+	c.cfg.Reached("capture.begin")
 	return nil
 }
 

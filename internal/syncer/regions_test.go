@@ -197,6 +197,21 @@ func (g *region) exec(query string, args ...any) {
 	}
 }
 
+// execOutOfBand runs a statement that leaves no trace in the binlog.
+func (g *region) execOutOfBand(query string) {
+	g.t.Helper()
+	conn, err := g.open().Conn(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, q := range []string{"SET sql_log_bin = 0", query, "SET sql_log_bin = 1"} {
+		if _, err := conn.ExecContext(g.t.Context(), q); err != nil {
+			g.t.Fatalf("%s: %s: %v", g.name, q, err)
+		}
+	}
+}
+
 func (g *region) open() *sql.DB {
 	g.t.Helper()
 	return g.db.Open(g.cfg.Tables.(tables).schema)

@@ -30,6 +30,9 @@ type Syncer struct {
 
 // New makes a Syncer.
 func New(cfg Config) *Syncer {
+	if cfg.Reached == nil {
+		cfg.Reached = func(string) {}
+	}
 	return &Syncer{cfg: cfg, health: newHealth(cfg.sourceNames())}
 }
 

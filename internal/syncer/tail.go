@@ -19,7 +19,7 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]row.Version) *Capture {
 	return &Capture{
 		cfg: CaptureConfig{
 			Region: c.Region, Shards: c.Shards, Owned: c.owned, Epochs: p.epochs,
-			FlushInterval: c.FlushInterval, FlushEntries: c.FlushEntries,
+			FlushInterval: c.FlushInterval, FlushEntries: c.FlushEntries, Reached: c.Reached,
 		},
 		ledger: p.ledger, publisher: p.publisher, versions: c.Tables, clock: c.Clock, log: c.Log, metrics: &c.Metrics.capture,
 		schema:   func(e *binlog.SchemaEvent) { s.schemaChanged(p.target, e) },
