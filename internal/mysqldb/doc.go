@@ -9,6 +9,6 @@
 // What holds for every connection of a Server:
 //   - It reached the very server that Open met: a fail-over or a load balancer is an error (*AnotherServerError), never a
 //     surprise. Coordinates of two connections may be compared.
-//   - Session settings are those of session.go: UTC, strict, without backslash escapes, results as stored.
+//   - Session settings are those of session.go: UTC, strict, results as stored.
 //   - RowsAffected of an UPDATE counts the rows that were matched, not those that changed.
 package mysqldb

@@ -22,7 +22,7 @@ func (m *Mapping) UpdateRows(dst []byte, images [][]row.Value) (sql []byte, n in
 		return m.updateRow(dst, images[0])
 	}
 	s := m.begin(dst, images)
-	s.sql = append(s.sql, "UPDATE "...)
+	s.sql = append(append(s.sql, "UPDATE "...), m.hint...)
 	if err := s.list(images, m.columns); err != nil {
 		return dst, 0, err
 	}
@@ -52,7 +52,7 @@ func (m *Mapping) DeleteRows(dst []byte, images [][]row.Value) (sql []byte, n in
 	}
 	s := m.begin(dst, images)
 	// By its full name: in a DELETE an alias is looked for in the default database, and there is none.
-	s.sql = append(append(append(s.sql, "DELETE "...), m.name...), " FROM "...)
+	s.sql = append(append(append(append(s.sql, "DELETE "...), m.hint...), m.name...), " FROM "...)
 	if err := s.list(images, nil); err != nil {
 		return dst, 0, err
 	}
@@ -86,7 +86,7 @@ func (m *Mapping) ReadRows(dst []byte, images [][]row.Value, lock bool) (sql []b
 
 func (m *Mapping) selectRows(dst []byte, images [][]row.Value, columns []int, suffix string) ([]byte, int, error) {
 	s := m.begin(dst, images)
-	s.sql = AppendSelectList(append(s.sql, "SELECT "...), m.target.Table, columns, "t.")
+	s.sql = AppendSelectList(append(append(s.sql, "SELECT "...), m.hint...), m.target.Table, columns, "t.")
 	s.sql = append(s.sql, " FROM "...)
 	if len(images) > 0 && m.isSpecial(images[0], m.keys) {
 		sql, n, err := m.byKey(append(append(s.sql, m.name...), " t WHERE "...), images[0])
@@ -236,12 +236,23 @@ func (m *Mapping) byKey(dst []byte, image []row.Value) ([]byte, int, error) {
 	return s.sql, 1, nil
 }
 
-// isSpecial tells whether a row has to have a statement of its own, because a list brings all values of a column to one
-// type: text that is moved byte for byte would be converted to UTF-8 in it, an ENUM's 0 would become a label.
+// isSpecial tells whether a row has to have a statement of its own. A list brings all values of a column to one type: text
+// that is moved byte for byte would be converted to UTF-8 in it, an ENUM's 0 would become a label. And a NULL for a NOT NULL
+// column, which is to be refused, becomes 0 or ” in MariaDB's UPDATE of joined tables, however strict the session is.
 func (m *Mapping) isSpecial(image []row.Value, columns []mappedColumn) bool {
 	for i := range columns {
-		if at := columns[i].at; at < len(image) && (image[at].Kind == row.RawText || image[at].Kind == row.EnumZero) {
+		c := &columns[i]
+		if c.at >= len(image) {
+			continue
+		}
+		switch image[c.at].Kind {
+		case row.RawText, row.EnumZero:
 			return true
+		case row.Null:
+			if c.must {
+				return true
+			}
+		default:
 		}
 	}
 	return false

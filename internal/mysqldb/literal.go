@@ -1,7 +1,6 @@
 package mysqldb
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -22,7 +21,7 @@ type LiteralError struct {
 func (e *LiteralError) Error() string { return "column " + e.Column + ": " + e.Why }
 
 // AppendLiteral appends a value as an SQL literal from which a server of either flavor makes exactly this value, in a
-// column of any type that can hold it, under the session settings of a Server (sql_mode without backslash escapes, UTC).
+// column of any type that can hold it, under the session settings of a Server (its sql_mode, UTC).
 // c is the column that the value came from: it names the character set of RawText.
 //
 // EnumZero is written as 0, which a strict session refuses; the statements of Mapping know that.
@@ -81,19 +80,18 @@ func appendDouble(dst []byte, f float64, c *row.Column) ([]byte, error) {
 	return strconv.AppendFloat(dst, f, 'e', -1, 64), nil
 }
 
-// appendQuoted writes a string literal. Without backslash escapes only the quote is special, and in UTF-8 no byte of a
-// longer character looks like one.
+// appendQuoted writes a string literal. In UTF-8 no byte of a longer character looks like a quote or a backslash. The quote is
+// doubled, not escaped: in whatever mode a session is, nothing gets out of the literal.
 func appendQuoted(dst, text []byte) []byte {
 	dst = append(dst, '\'')
-	for {
-		at := bytes.IndexByte(text, '\'')
-		if at < 0 {
-			break
+	from := 0
+	for i, c := range text {
+		if c == '\'' || c == '\\' {
+			dst = append(append(dst, text[from:i+1]...), c)
+			from = i + 1
 		}
-		dst = append(append(dst, text[:at+1]...), '\'')
-		text = text[at+1:]
 	}
-	return append(append(dst, text...), '\'')
+	return append(append(dst, text[from:]...), '\'')
 }
 
 // maxHex is the length up to which binary strings are written in hex, to be readable in logs. Longer ones are written as

@@ -3,6 +3,7 @@ package mysqldb_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net"
 	"testing"
 
@@ -26,10 +27,10 @@ type bench struct {
 }
 
 // everywhere runs a test on every kind of server.
-func everywhere(t *testing.T, test func(*bench)) {
+func everywhere(t *testing.T, test func(*testing.T, *bench)) {
 	t.Helper()
 	for _, kind := range kinds {
-		t.Run(string(kind), func(t *testing.T) { test(newBench(t, kind)) })
+		t.Run(string(kind), func(t *testing.T) { test(t, newBench(t, kind)) })
 	}
 }
 
@@ -102,14 +103,30 @@ func (b *bench) try(on executor, query string) (int64, error) {
 	return result.RowsAffected()
 }
 
-// value reads one value as text.
+// value reads one value as text: the first column of the first row.
 func (b *bench) value(query string) string {
 	b.Helper()
-	var s sql.NullString
-	if err := b.server.DB.QueryRowContext(b.Context(), query).Scan(&s); err != nil {
+	rows, err := b.server.DB.QueryContext(b.Context(), query)
+	if err != nil {
 		b.Fatalf("%v\nrunning: %s", err, query)
 	}
-	return s.String
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := make([]sql.NullString, len(columns))
+	into := make([]any, len(columns))
+	for i := range into {
+		into[i] = &fields[i]
+	}
+	if rows.Next() {
+		err = rows.Scan(into...)
+	}
+	if err := errors.Join(err, rows.Err()); err != nil {
+		b.Fatalf("%v\nrunning: %s", err, query)
+	}
+	return fields[0].String
 }
 
 func (b *bench) mapping(target *mysqldb.TableInfo, source *row.Table) *mysqldb.Mapping {

@@ -34,6 +34,7 @@ type Mapping struct {
 	name     string         // `schema`.`table`
 	columns  []mappedColumn // what is written
 	keys     []mappedColumn // the target's primary key, in its order
+	hint     string         // for statements that join a list of rows
 	maxRows  int
 	maxBytes int
 }
@@ -49,6 +50,7 @@ type mappedColumn struct {
 	named  string // the same, with the table's full name for t
 	key    bool
 	again  bool // a part of the key that is written again: the image may spell it differently
+	must   bool // the target's column is NOT NULL
 }
 
 // MissingColumnError is returned when an image has a column that the target lacks. The change waits for the target's ALTER
@@ -102,7 +104,7 @@ func NewMapping(flavor Flavor, target *TableInfo, source *row.Table) (*Mapping, 
 		}
 		if to := &target.Columns[at]; !to.Generated {
 			m.columns = append(m.columns, mappedColumn{at: i, source: c, target: to,
-				quoted: QuoteIdentifier(to.Name), alias: fmt.Sprintf("c%d", i)})
+				quoted: QuoteIdentifier(to.Name), alias: fmt.Sprintf("c%d", i), must: at < len(target.Nullable) && !target.Nullable[at]})
 		}
 	}
 	m.mergeKeys()
@@ -142,6 +144,11 @@ func (m *Mapping) mapKey(position func(part int) int) {
 		k.quoted = QuoteIdentifier(k.target.Name)
 		k.match, k.named = k.matchCondition("t"), k.matchCondition(m.name)
 		m.keys = append(m.keys, k)
+		if m.flavor == MySQL && strings.Contains(k.match, " AND ") {
+			// The second condition is about the list alone: MySQL would copy it into every row's SELECT, by printing and
+			// parsing it once for each. Servers that do not know the hint (before 8.0.22) do not do that either.
+			m.hint = "/*+ NO_DERIVED_CONDITION_PUSHDOWN(v) */ "
+		}
 	}
 }
 
@@ -173,6 +180,12 @@ func (k *mappedColumn) matchCondition(table string) string {
 	left, right := table+"."+k.quoted, "v."+k.alias
 	switch k.target.Type {
 	case row.TypeText, row.TypeEnum, row.TypeSet:
+	case row.TypeDate:
+		return left + "=CAST(" + right + " AS DATE)"
+	case row.TypeTime:
+		return left + "=CAST(" + right + " AS TIME(6))"
+	case row.TypeDatetime, row.TypeTimestamp:
+		return left + "=CAST(" + right + " AS DATETIME(6))"
 	default:
 		return left + "=" + right
 	}

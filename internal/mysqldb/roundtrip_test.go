@@ -107,7 +107,7 @@ func rotate(images [][]row.Value) [][]row.Value {
 }
 
 func TestMapping_WritesEveryEdgeValueExactly(t *testing.T) {
-	everywhere(t, func(b *bench) {
+	everywhere(t, func(t *testing.T, b *bench) {
 		info, types := widest(b)
 		m := b.mapping(info, info.Table)
 		images := edgeRows(types)
@@ -151,7 +151,7 @@ func everyStatement(b *bench, fail func(string, ...any), m *mysqldb.Mapping, ima
 }
 
 func TestMapping_WritesRandomRowsExactly(t *testing.T) {
-	everywhere(t, func(b *bench) {
+	everywhere(t, func(t *testing.T, b *bench) {
 		info, types := widest(b)
 		m := b.mapping(info, info.Table)
 		image := rapid.Custom(func(t *rapid.T) []row.Value {
@@ -189,7 +189,7 @@ func TestMapping_WritesRandomRowsExactly(t *testing.T) {
 }
 
 func TestMapping_AppliesByColumnName(t *testing.T) {
-	everywhere(t, func(b *bench) {
+	everywhere(t, func(t *testing.T, b *bench) {
 		target := b.create("target", "extra VARCHAR(10) DEFAULT 'kept', B INT, id INT, twice INT AS (b * 2) STORED, a VARCHAR(20), PRIMARY KEY (id)")
 		source := row.NewTable("elsewhere", "other", []row.Column{
 			{Name: "a", Type: row.TypeText, Charset: "utf8mb4"}, {Name: "ID", Type: row.TypeInt}, {Name: "twice", Type: row.TypeInt}, {Name: "b", Type: row.TypeInt},
@@ -220,7 +220,7 @@ func TestMapping_AppliesByColumnName(t *testing.T) {
 }
 
 func TestMapping_WritesZeroIntoAutoIncrement(t *testing.T) {
-	everywhere(t, func(b *bench) {
+	everywhere(t, func(t *testing.T, b *bench) {
 		info := b.create("counter", "id INT AUTO_INCREMENT PRIMARY KEY, a INT")
 		m := b.mapping(info, info.Table)
 		b.write(m.InsertRows, [][]row.Value{{row.IntValue(5), row.IntValue(1)}, {row.IntValue(0), row.IntValue(2)}, {row.IntValue(-1), row.IntValue(3)}})
@@ -231,7 +231,7 @@ func TestMapping_WritesZeroIntoAutoIncrement(t *testing.T) {
 }
 
 func TestMapping_WritesTheNewSpellingOfAnEqualKey(t *testing.T) {
-	everywhere(t, func(b *bench) {
+	everywhere(t, func(t *testing.T, b *bench) {
 		for i, c := range []struct{ ddl, old, new string }{
 			{"CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", "a", "A"},
 			{"CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci", "straße", "STRASSE"},
@@ -259,7 +259,7 @@ func TestMapping_WritesTheNewSpellingOfAnEqualKey(t *testing.T) {
 }
 
 func TestMapping_KeepsWithinItsLimits(t *testing.T) {
-	everywhere(t, func(b *bench) {
+	everywhere(t, func(t *testing.T, b *bench) {
 		info := b.create("limited", "id INT PRIMARY KEY, a VARCHAR(2000)")
 		m := b.mapping(info, info.Table)
 		var images [][]row.Value
