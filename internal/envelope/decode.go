@@ -29,6 +29,10 @@ type decoder struct {
 	meta  meta
 	names [8]string // regions, GTIDs and files that came last
 	next  int
+
+	// The member source that came last: it is the same for a transaction's changes to one table.
+	sourceText []byte
+	source     Source
 }
 
 // decoded is a message and its change in one allocation.
@@ -175,7 +179,7 @@ func (b *body) member(name []byte) {
 			m.Change.After = image
 		}
 	case "source":
-		b.object(b.sourceMember)
+		b.readSource()
 	case "ts_ms":
 		m.Time = b.int64()
 	case "message":
@@ -188,6 +192,22 @@ func (b *body) member(name []byte) {
 		})
 	default: // op and transaction say again what stands in meta and source
 		b.skip(0)
+	}
+}
+
+func (b *body) readSource() {
+	b.peek()
+	from := b.at
+	if len(b.sourceText) > 0 && bytes.HasPrefix(b.b[from:], b.sourceText) {
+		b.at += len(b.sourceText)
+		b.message.Source = b.source
+		return
+	}
+	b.message.Source = Source{}
+	b.object(b.sourceMember)
+	const longest = 2048
+	if !b.bad && b.at-from <= longest {
+		b.sourceText, b.source = append(b.sourceText[:0], b.b[from:b.at]...), b.message.Source
 	}
 }
 

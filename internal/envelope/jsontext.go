@@ -16,17 +16,37 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// plainPrefix counts the bytes at b's beginning that stand for themselves, and tells whether they are all ASCII. It looks at eight
+// bytes at a time: a byte below 0x20 borrows its top bit in the subtraction, a byte that is sought is 0 after the exclusive or.
+func plainPrefix[T string | []byte](b T) (n int, ascii bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	high := uint64(0)
+	for ; n+8 <= len(b); n += 8 {
+		x := uint64(b[n]) | uint64(b[n+1])<<8 | uint64(b[n+2])<<16 | uint64(b[n+3])<<24 |
+			uint64(b[n+4])<<32 | uint64(b[n+5])<<40 | uint64(b[n+6])<<48 | uint64(b[n+7])<<56
+		quote, slash := x^(ones*'"'), x^(ones*'\\')
+		if ((x-ones*0x20)&^x|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 {
+			break
+		}
+		high |= x & tops
+	}
+	for ; n < len(b) && plain[b[n]]; n++ {
+		high |= uint64(b[n] & 0x80)
+	}
+	return n, high == 0
+}
+
 // appendQuoted appends text as a JSON string. Only what must be escaped is: text keeps its bytes.
 func appendQuoted[T string | []byte](dst []byte, text T) []byte {
 	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if plain[c] {
-			continue
+	for {
+		n, _ := plainPrefix(text)
+		dst = append(dst, text[:n]...)
+		if n == len(text) {
+			return append(dst, '"')
 		}
-		dst = append(dst, text[from:i]...)
-		from = i + 1
+		c := text[n]
+		text = text[n+1:]
 		switch c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
@@ -40,8 +60,6 @@ func appendQuoted[T string | []byte](dst []byte, text T) []byte {
 			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 	}
-	dst = append(dst, text[from:]...)
-	return append(dst, '"')
 }
 
 // appendNumber appends a float as the shortest JSON number that reads back the same. It must be finite.
@@ -83,6 +101,9 @@ func (s *scanner) blanks() {
 
 // peek gives the next byte that is not blank, 0 at the end.
 func (s *scanner) peek() byte {
+	if s.at < len(s.b) && s.b[s.at] > ' ' && !s.bad {
+		return s.b[s.at]
+	}
 	s.blanks()
 	if s.bad || s.at >= len(s.b) {
 		return 0
@@ -101,8 +122,7 @@ func (s *scanner) take(c byte) {
 
 // word reads a literal, if it comes next.
 func (s *scanner) word(w string) bool {
-	s.blanks()
-	if s.bad || len(s.b)-s.at < len(w) || string(s.b[s.at:s.at+len(w)]) != w {
+	if s.peek() != w[0] || len(s.b)-s.at < len(w) || string(s.b[s.at:s.at+len(w)]) != w {
 		return false
 	}
 	s.at += len(w)
@@ -155,19 +175,21 @@ func (s *scanner) string() []byte {
 		return []byte{}
 	}
 	from := s.at
-	for s.at < len(s.b) && plain[s.b[s.at]] {
-		s.at++
-	}
+	n, ascii := plainPrefix(s.b[from:])
+	s.at += n
 	if s.at >= len(s.b) {
 		s.fail()
 		return []byte{}
 	}
-	if s.b[s.at] == '"' {
-		text := s.b[from:s.at:s.at]
-		s.at++
-		return s.valid(text)
+	if s.b[s.at] != '"' {
+		return s.valid(s.escaped(from))
 	}
-	return s.valid(s.escaped(from))
+	text := s.b[from:s.at:s.at]
+	s.at++
+	if ascii {
+		return text
+	}
+	return s.valid(text)
 }
 
 // valid passes UTF-8 on and fails on anything else.
@@ -192,8 +214,9 @@ func (s *scanner) escaped(from int) []byte {
 				return text
 			}
 		case plain[c]:
-			text = append(text, c)
-			s.at++
+			n, _ := plainPrefix(s.b[s.at:])
+			text = append(text, s.b[s.at:s.at+n]...)
+			s.at += n
 		default:
 			s.fail()
 			return text
