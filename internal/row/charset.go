@@ -48,7 +48,7 @@ func isASCII(b []byte) bool {
 // characterSet is what DecodeText knows of a character set.
 type characterSet struct {
 	name  string
-	ascii bool // bytes below 0x80 are ASCII wherever they begin a character
+	ascii bool // bytes below 0x80 that begin a character are ASCII, and ASCII is written so
 	set   charset.Charset
 }
 
@@ -116,6 +116,18 @@ func newCharset(name string) *characterSet {
 		s.set, s.ascii = charset.Charset_ucs2{}, false
 	case "binary":
 		return nil
+	case "gb18030":
+		two := newTableCharset(name)
+		if two == nil {
+			return nil
+		}
+		s.set = gb18030{two: two}
+	case "gbk", "big5", "tis620":
+		set := newTableCharset(name)
+		if set == nil {
+			return nil
+		}
+		s.set = set
 	default:
 		c := colldata.Lookup(environment().LookupByName(name + "_bin"))
 		if c == nil {
@@ -124,9 +136,11 @@ func newCharset(name string) *characterSet {
 		s.set = c.Charset()
 	}
 	if s.ascii {
+		var back [8]byte
 		for b := range byte(utf8.RuneSelf) {
-			if r, width := s.set.DecodeRune([]byte{b}); r != rune(b) || width != 1 {
-				s.ascii = false
+			r, width := s.set.DecodeRune([]byte{b})
+			if n := s.set.EncodeRune(back[:], rune(b)); r != rune(b) || width != 1 || n != 1 || back[0] != b {
+				s.ascii = false // such as sjis, which reads 0x5c as a backslash and writes a backslash as 0x815f
 			}
 		}
 	}

@@ -16,37 +16,40 @@ import (
 // compares (its WEIGHT_STRING), in which two texts are the same when the collation calls them equal.
 type collation struct {
 	name    string
-	padded  bool               // PAD SPACE: trailing spaces do not count
-	weights colldata.Collation // nil for a _bin collation: a text's weights are its bytes
-	space   []byte             // the weights of one space
-	charset charset.Charset    // what the weights are computed from; nil for UTF-8
+	padded  bool            // PAD SPACE: trailing spaces do not count
+	weights weigher         // nil for a _bin collation: a text's weights are its bytes
+	charset charset.Charset // what the weights are computed from; nil for UTF-8
+}
+
+// weigher appends the weights of a text, without those of trailing spaces where the collation ignores them.
+type weigher interface {
+	append(dst, text []byte) []byte
 }
 
 // appendKey appends the canonical bytes of a text as part of a key: a tag, a length, the weights.
 func (c *collation) appendKey(dst []byte, v Value) []byte {
-	if c.weights == nil {
+	text := v.Bytes
+	switch {
+	case c.weights == nil:
 		tag := byte(tagText)
 		if v.Kind == RawText {
 			tag = tagRawText
 		}
-		b := v.Bytes
-		if c.padded {
-			b = bytes.TrimRight(b, " ")
+		for c.padded && len(text) > 0 && text[len(text)-1] == ' ' {
+			text = text[:len(text)-1]
 		}
-		return appendBytes(dst, tag, b)
-	}
-	text := v.Bytes
-	switch {
+		return appendBytes(dst, tag, text)
 	case c.charset == nil && v.Kind == RawText:
 		// No weights are defined for what is no text; the bytes are all there is.
 		return appendBytes(dst, tagRawText, text)
 	case c.charset != nil && v.Kind == Text:
-		var room [256]byte
-		encoded, ok := encodeText(room[:0], c.charset, text)
-		if !ok {
+		buffer := takeBuffer()
+		defer buffer.giveBack()
+		var ok bool
+		if buffer.b, ok = encodeText(buffer.b, c.charset, text); !ok {
 			return appendBytes(dst, tagText, text)
 		}
-		return c.appendWeights(dst, encoded)
+		return c.appendWeights(dst, buffer.b)
 	}
 	return c.appendWeights(dst, text)
 }
@@ -56,12 +59,7 @@ func (c *collation) appendWeights(dst, text []byte) []byte {
 	start := len(dst)
 	const room = 1 + binary.MaxVarintLen32
 	dst = append(dst, tagWeights, 0, 0, 0, 0, 0)
-	dst = c.weights.WeightString(dst, text, 0)
-	if c.padded {
-		for len(dst) >= start+room+len(c.space) && bytes.HasSuffix(dst, c.space) {
-			dst = dst[:len(dst)-len(c.space)]
-		}
-	}
+	dst = c.weights.append(dst, text)
 	size := len(dst) - start - room
 	n := binary.PutUvarint(dst[start+1:], uint64(size))
 	copy(dst[start+1+n:], dst[start+room:])
@@ -77,23 +75,28 @@ func (e *CollationError) Error() string {
 	if e.Collation == "" {
 		return "the collation of the column is not known: set binlog_row_metadata=FULL"
 	}
-	return fmt.Sprintf("collation %s is not supported in a primary key: give the column another collation, such as %s, or exclude the table",
+	return fmt.Sprintf("collation %s is not supported in a primary key: give the column another one, such as %s, or exclude the table",
 		e.Collation, substitute(e.Collation))
 }
 
 // substitute names a supported collation that comes near an unsupported one.
 func substitute(name string) string {
-	set, _, _ := strings.Cut(name, "_")
-	if strings.Contains(name, "_ci") {
-		if strings.HasPrefix(set, "utf8") {
-			return set + "_general_ci or " + set + "_bin"
-		}
+	set, rest, _ := strings.Cut(name, "_")
+	switch {
+	case strings.HasPrefix(rest, "uca1400_"):
+		return set + "_uca1400" + name[len(name)-len("_ai_ci"):]
+	case strings.HasPrefix(set, "utf8") && strings.HasSuffix(rest, "_ci"):
+		return set + "_general_ci"
 	}
 	return set + "_bin"
 }
 
 // KeyCollation tells whether text in a primary key may have the named collation, MySQL's or MariaDB's: nil, or a
 // *CollationError that says what to do.
+//
+// A name means the same on every server. MySQL and MariaDB each have their own utf8mb4_croatian_ci, so it is not
+// supported. MariaDB takes MySQL's 0900 names for its uca1400_nopad collations; they are taken for what they are on MySQL,
+// from which these differ in characters that came after Unicode 9, and in that they tell a Hangul syllable from its letters.
 func KeyCollation(name string) error {
 	_, err := lookupCollation(name)
 	return err
@@ -103,13 +106,12 @@ func KeyCollation(name string) error {
 var known sync.Map
 
 func lookupCollation(name string) (*collation, error) {
-	name = strings.ToLower(name)
 	if c, ok := known.Load(name); ok {
 		return c.(*collation), nil
 	}
-	c, err := newCollation(name)
-	if err != nil {
-		return nil, err
+	c := newCollation(strings.ToLower(name))
+	if c == nil {
+		return nil, &CollationError{Collation: name}
 	}
 	actual, _ := known.LoadOrStore(name, c)
 	return actual.(*collation), nil
@@ -117,38 +119,94 @@ func lookupCollation(name string) (*collation, error) {
 
 var environment = sync.OnceValue(func() *collations.Environment { return collations.NewEnvironment("8.0.30") })
 
-func newCollation(name string) (*collation, error) {
+// newCollation gives nil for a collation that is not supported.
+func newCollation(name string) *collation {
 	if name == "binary" {
-		return &collation{name: name}, nil
+		return &collation{name: name}
 	}
 	// MariaDB's NO PAD collations have the weights of the PAD SPACE ones without "_nopad" in their name.
-	base, padded := name, true
-	if before, after, ok := strings.Cut(name, "_nopad_"); ok {
-		base, padded = before+"_"+after, false
+	set, rest, _ := strings.Cut(name, "_")
+	base, padded := rest, !strings.Contains(rest, "0900")
+	if without := strings.TrimPrefix(strings.Replace(rest, "_nopad_", "_", 1), "nopad_"); without != rest {
+		base, padded = without, false
 	}
-	set, rest, _ := strings.Cut(base, "_")
-	if strings.Contains(rest, "0900") {
-		padded = false
-	}
-	if strings.HasSuffix(base, "_bin") && charsetByName(set) != nil {
-		return &collation{name: name, padded: padded}, nil
-	}
-	unicode := true
+	c := &collation{name: name, padded: padded}
 	switch set {
 	case "utf8", "utf8mb3", "utf8mb4", "utf16", "utf16le", "utf32", "ucs2":
 		// The weights of all Unicode character sets are those of utf8mb4, which needs no conversion.
-		base = "utf8mb4_" + rest
+		set = "utf8mb4"
 	default:
-		unicode = false
+		s := charsetByName(set)
+		if s == nil {
+			return nil
+		}
+		c.charset = s.set
 	}
-	weights := colldata.Lookup(environment().LookupByName(base))
-	if weights == nil {
-		return nil, &CollationError{Collation: name}
+	switch {
+	case base == "bin" || base == "0900_bin":
+		c.charset = nil
+		return c
+	case strings.HasPrefix(rest, "uca1400_"):
+		if w := newUCA1400(rest); w != nil {
+			c.padded, c.weights = w.padded, w
+			return c
+		}
+		return nil
+	case base == "croatian_ci" && c.charset == nil:
+		return nil
+	case set == "gb18030" && base == "unicode_520_ci":
+		set, c.charset = "utf8mb4", nil
 	}
-	c := &collation{name: name, padded: padded, weights: weights}
-	if !unicode {
-		c.charset = weights.Charset()
+	if w := newMultibyteWeights(set, base, padded); w != nil {
+		c.weights = w
+		return c
 	}
-	c.space = weights.WeightString(nil, []byte{' '}, 0)
-	return c, nil
+	if w := colldata.Lookup(environment().LookupByName(set + "_" + base)); w != nil {
+		c.weights = newLibraryWeights(w, padded)
+		return c
+	}
+	return nil
+}
+
+// libraryWeights gives the weights of a collation that vitess knows.
+type libraryWeights struct {
+	collation colldata.Collation
+	space     []byte // the weights of a space that may stand at the end and not count; nil for NO PAD
+	legacy    bool   // by version 4 of Unicode's algorithm, see append
+}
+
+func newLibraryWeights(c colldata.Collation, padded bool) *libraryWeights {
+	w := &libraryWeights{collation: c}
+	if padded {
+		w.space = c.WeightString(nil, []byte{' '}, 0)
+	}
+	if len(c.WeightString(nil, lastOfPlane, 0)) == 0 {
+		w.legacy = true
+	}
+	return w
+}
+
+// lastOfPlane is U+FFFF, the last character of the first plane, which the server gives the weights of any character without an
+// entry. vitess gives it none in the oldest of Unicode's collations.
+var (
+	lastOfPlane        = []byte("\uffff")
+	lastOfPlaneWeights = []byte{0xfb, 0xc1, 0xff, 0xff}
+)
+
+// append takes the weights of trailing spaces away again, not the spaces: other characters may weigh the same.
+func (w *libraryWeights) append(dst, text []byte) []byte {
+	start := len(dst)
+	for w.legacy {
+		at := bytes.Index(text, lastOfPlane)
+		if at < 0 {
+			break
+		}
+		dst = append(w.collation.WeightString(dst, text[:at], 0), lastOfPlaneWeights...)
+		text = text[at+len(lastOfPlane):]
+	}
+	dst = w.collation.WeightString(dst, text, 0)
+	for len(w.space) > 0 && len(dst) >= start+len(w.space) && bytes.HasSuffix(dst, w.space) {
+		dst = dst[:len(dst)-len(w.space)]
+	}
+	return dst
 }

@@ -1,0 +1,9 @@
+package row
+
+import (
+	"testing"
+
+	"meridian/internal/testenv"
+)
+
+func TestMain(m *testing.M) { testenv.Main(m) }
