@@ -21,139 +21,139 @@ type Config struct {
 	Path     string  // the file it came from
 	Warnings []Fault // what is legal and still looks wrong
 
-	Regions        []*Region `yaml:"regions"` // in the order of the file
-	Bus            Bus       `yaml:"bus"`
-	Tables         Tables    `yaml:"tables"`
-	Apply          Apply     `yaml:"apply"`
-	Retry          Retry     `yaml:"retry"`
-	Verify         Verify    `yaml:"verify"`
-	Clock          Clock     `yaml:"clock"`
-	Limits         Limits    `yaml:"limits"`
-	Admin          Admin     `yaml:"admin"`
-	StateDirectory string    `yaml:"state_directory,path"`
-	Verifier       Verifier  `yaml:"verifier"`
+	Regions        []*Region `config:"regions"` // in the order of the file
+	Bus            Bus       `config:"bus"`
+	Tables         Tables    `config:"tables"`
+	Apply          Apply     `config:"apply"`
+	Retry          Retry     `config:"retry"`
+	Verify         Verify    `config:"verify"`
+	Clock          Clock     `config:"clock"`
+	Limits         Limits    `config:"limits"`
+	Admin          Admin     `config:"admin"`
+	StateDirectory string    `config:"state_directory,path"`
+	Verifier       Verifier  `config:"verifier"`
 }
 
 // Region is one writable database, its cache and the syncer beside it.
 type Region struct {
 	Name  string      // the key in the file
-	MySQL MySQL       `yaml:"mysql"`
-	Bus   *RegionBus  `yaml:"bus"`   // nil: the common bus
-	Redis *Redis      `yaml:"redis"` // nil: no cache here
-	Admin RegionAdmin `yaml:"admin"`
+	MySQL MySQL       `config:"mysql"`
+	Bus   *RegionBus  `config:"bus"`   // nil: the common bus
+	Redis *Redis      `config:"redis"` // nil: no cache here
+	Admin RegionAdmin `config:"admin"`
 }
 
 // MySQL says how to reach a MySQL or MariaDB server.
 type MySQL struct {
-	Address  string `yaml:"address"` // host:port
-	User     string `yaml:"user"`
-	Password Secret `yaml:"password,secret"`
-	TLS      *TLS   `yaml:"tls"` // nil: no TLS
+	Address  string `config:"address"` // host:port
+	User     string `config:"user"`
+	Password Secret `config:"password,secret"`
+	TLS      *TLS   `config:"tls"` // nil: no TLS
 }
 
 // RegionBus is a region's own Kafka. What it leaves out of TLS and SASL is taken from the common bus.
 type RegionBus struct {
-	Brokers []string `yaml:"brokers"` // host:port
-	TLS     *TLS     `yaml:"tls"`
-	SASL    *SASL    `yaml:"sasl"`
+	Brokers []string `config:"brokers"` // host:port
+	TLS     *TLS     `config:"tls"`
+	SASL    *SASL    `config:"sasl"`
 }
 
 // Bus is the common Kafka, and what is true of the topics on every Kafka.
 type Bus struct {
-	Brokers           []string      `yaml:"brokers"` // host:port
-	Embedded          *Embedded     `yaml:"embedded"`
-	TLS               *TLS          `yaml:"tls"`
-	SASL              *SASL         `yaml:"sasl"`
-	TopicPrefix       string        `yaml:"topic_prefix"`
-	Partitions        int           `yaml:"partitions"` // the number of shards
-	ReplicationFactor int           `yaml:"replication_factor"`
-	Retention         time.Duration `yaml:"retention"`
-	Compression       string        `yaml:"compression"` // none, gzip, snappy, lz4, zstd
-	MaxRecordBytes    Size          `yaml:"max_record_bytes"`
+	Brokers           []string      `config:"brokers"` // host:port
+	Embedded          *Embedded     `config:"embedded"`
+	TLS               *TLS          `config:"tls"`
+	SASL              *SASL         `config:"sasl"`
+	TopicPrefix       string        `config:"topic_prefix"`
+	Partitions        int           `config:"partitions"` // the number of shards
+	ReplicationFactor int           `config:"replication_factor"`
+	Retention         time.Duration `config:"retention"`
+	Compression       string        `config:"compression"` // none, gzip, snappy, lz4, zstd
+	MaxRecordBytes    Size          `config:"max_record_bytes"`
 }
 
 // Embedded is a broker inside the process of one region's syncer.
 type Embedded struct {
-	Listen string `yaml:"listen"` // host:port, the address that all syncers dial
-	Region string `yaml:"region"` // whose syncer serves it
+	Listen string `config:"listen"` // host:port, the address that all syncers dial
+	Region string `config:"region"` // whose syncer serves it
 }
 
 // SASL is how to authenticate to Kafka.
 type SASL struct {
-	Mechanism string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; none in a region's own bus
-	User      string `yaml:"user"`
-	Password  Secret `yaml:"password,secret"`
+	Mechanism string `config:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; none in a region's own bus
+	User      string `config:"user"`
+	Password  Secret `config:"password,secret"`
 }
 
 // Redis is one region's cache: one server, a Sentinel group or a Cluster.
 type Redis struct {
-	Addresses      []string `yaml:"addresses"`       // host:port; of the sentinels with SentinelMaster
-	SentinelMaster string   `yaml:"sentinel_master"` // "": no Sentinel
-	Cluster        bool     `yaml:"cluster"`
-	User           string   `yaml:"user"`
-	Password       Secret   `yaml:"password,secret"`
-	DB             int      `yaml:"db"`
-	TLS            *TLS     `yaml:"tls"`
+	Addresses      []string `config:"addresses"`       // host:port; of the sentinels with SentinelMaster
+	SentinelMaster string   `config:"sentinel_master"` // "": no Sentinel
+	Cluster        bool     `config:"cluster"`
+	User           string   `config:"user"`
+	Password       Secret   `config:"password,secret"`
+	DB             int      `config:"db"`
+	TLS            *TLS     `config:"tls"`
 }
 
 // RegionAdmin is where a region's syncers serve HTTP and where others reach them.
 type RegionAdmin struct {
-	Listen string `yaml:"listen"`
-	URL    string `yaml:"url"` // may hold {replica}; see Config.AdminURL
+	Listen string `config:"listen"`
+	URL    string `config:"url"` // may hold {replica}; see Config.AdminURL
 }
 
 // Apply bounds one apply transaction.
 type Apply struct {
-	BatchRows        int           `yaml:"batch_rows"`
-	BatchBytes       Size          `yaml:"batch_bytes"`
-	FenceTimeout     time.Duration `yaml:"fence_timeout"`
-	StatementTimeout time.Duration `yaml:"statement_timeout"`
+	BatchRows        int           `config:"batch_rows"`
+	BatchBytes       Size          `config:"batch_bytes"`
+	FenceTimeout     time.Duration `config:"fence_timeout"`
+	StatementTimeout time.Duration `config:"statement_timeout"`
 }
 
 // Retry is for changes that a database refused.
 type Retry struct {
-	MaxAttempts int           `yaml:"max_attempts"`
-	Delay       time.Duration `yaml:"delay"`
+	MaxAttempts int           `config:"max_attempts"`
+	Delay       time.Duration `config:"delay"`
 }
 
 // Verify is for comparing, scrubbing and repairing.
 type Verify struct {
-	Interval           time.Duration `yaml:"interval"`
-	ConsistencyWindow  time.Duration `yaml:"consistency_window"`
-	Repair             string        `yaml:"repair"` // auto, report
-	ScrubRowsPerSecond int           `yaml:"scrub_rows_per_second"`
-	MaxRepairRows      int           `yaml:"max_repair_rows"`
-	ConflictHistory    time.Duration `yaml:"conflict_history"`
+	Interval           time.Duration `config:"interval"`
+	ConsistencyWindow  time.Duration `config:"consistency_window"`
+	Repair             string        `config:"repair"` // auto, report
+	ScrubRowsPerSecond int           `config:"scrub_rows_per_second"`
+	MaxRepairRows      int           `config:"max_repair_rows"`
+	ConflictHistory    time.Duration `config:"conflict_history"`
 }
 
 // Clock bounds how far regions' clocks may be apart.
 type Clock struct {
-	MaxSkew time.Duration `yaml:"max_skew"`
+	MaxSkew time.Duration `config:"max_skew"`
 }
 
 // Limits bounds what a process uses and when it calls itself ready.
 type Limits struct {
-	Memory            Size          `yaml:"memory"`
-	TransactionMemory Size          `yaml:"transaction_memory"`
-	ReadyMaxLag       time.Duration `yaml:"ready_max_lag"`
+	Memory            Size          `config:"memory"`
+	TransactionMemory Size          `config:"transaction_memory"`
+	ReadyMaxLag       time.Duration `config:"ready_max_lag"`
 }
 
 // Admin guards the HTTP of all processes.
 type Admin struct {
-	Token Secret    `yaml:"token,secret"` // unset: no token is asked for, and nothing that changes state is served
-	TLS   *AdminTLS `yaml:"tls"`
+	Token Secret    `config:"token,secret"` // unset: no token is asked for, and nothing that changes state is served
+	TLS   *AdminTLS `config:"tls"`
 }
 
 // AdminTLS is the certificate that HTTP is served with. CAFile is what clients (status, verifier) trust; "": the system's.
 type AdminTLS struct {
-	CertFile string `yaml:"cert_file,path"`
-	KeyFile  string `yaml:"key_file,path"`
-	CAFile   string `yaml:"ca_file,path"`
+	CertFile string `config:"cert_file,path"`
+	KeyFile  string `config:"key_file,path"`
+	CAFile   string `config:"ca_file,path"`
 }
 
 // Verifier is the verifier's own HTTP.
 type Verifier struct {
-	Listen string `yaml:"listen"`
+	Listen string `config:"listen"`
 }
 
 // defaults gives what holds where the file is silent.

@@ -18,7 +18,7 @@ import (
 // decoder turns YAML nodes into a Config. Unlike the library's own decoding it goes on after a fault, and remembers the
 // line of every setting for those who check the values.
 //
-// Struct fields carry `yaml:"key"`, with ",path" for what is relative to the file's folder and ",secret" for a Secret,
+// Struct fields carry `config:"key"`, with ",path" for what is relative to the file's folder and ",secret" for a Secret,
 // which is one of three keys.
 type decoder struct {
 	folder  string
@@ -201,7 +201,7 @@ func (d *decoder) value(n *yaml.Node, path string, into reflect.Value, isPath bo
 			return // a section whose settings are all commented out
 		}
 		if n.Kind != yaml.MappingNode {
-			d.refuse(n, path, "must be a mapping (%s: {key: value}), not %s", lastWord(path), describe(n))
+			d.refuse(n, path, "must be a mapping ({key: value}), not %s", describe(n))
 			return
 		}
 		d.object(n, path, into)
@@ -345,7 +345,7 @@ type field struct {
 func fieldsOf(t reflect.Type) map[string]field {
 	fields := map[string]field{}
 	for i := range t.NumField() {
-		tag, ok := t.Field(i).Tag.Lookup("yaml")
+		tag, ok := t.Field(i).Tag.Lookup("config")
 		if !ok {
 			continue
 		}
@@ -369,8 +369,6 @@ func join(path, key string) string {
 	}
 	return path + "." + key
 }
-
-func lastWord(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 func describe(n *yaml.Node) string {
 	switch n.Kind {

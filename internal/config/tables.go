@@ -9,24 +9,24 @@ import (
 
 // Tables says which tables are replicated, and how.
 type Tables struct {
-	Include []Pattern `yaml:"include"`
-	Exclude []Pattern `yaml:"exclude"`
-	Rules   []Rule    `yaml:"rules"`
+	Include []Pattern `config:"include"`
+	Exclude []Pattern `config:"exclude"`
+	Rules   []Rule    `config:"rules"`
 }
 
 // Rule is how the tables that it matches are treated.
 type Rule struct {
-	Patterns        []Pattern `yaml:"match"`
-	Conflict        string    `yaml:"conflict"`         // ConflictLastWriterWins, ConflictReview
-	VersionColumn   string    `yaml:"version_column"`   // "": the commit's time
-	UniqueConflicts string    `yaml:"unique_conflicts"` // UniquePark, UniqueNewestWins
-	Cache           *Cache    `yaml:"cache"`            // nil: rows are not cached
+	Patterns        []Pattern `config:"match"`
+	Conflict        string    `config:"conflict"`         // ConflictLastWriterWins, ConflictReview
+	VersionColumn   string    `config:"version_column"`   // "": the commit's time
+	UniqueConflicts string    `config:"unique_conflicts"` // UniquePark, UniqueNewestWins
+	Cache           *Cache    `config:"cache"`            // nil: rows are not cached
 }
 
 // Cache is how a table's rows stand in Redis.
 type Cache struct {
-	Key  KeyTemplate `yaml:"key"`
-	Mode string      `yaml:"mode"` // CacheInvalidate, CacheRefresh
+	Key  KeyTemplate `config:"key"`
+	Mode string      `config:"mode"` // CacheInvalidate, CacheRefresh
 }
 
 // The words that rules are made of.

@@ -11,11 +11,11 @@ import (
 // TLS is how a connection is encrypted and whom it trusts. Its presence switches TLS on: `tls: {}` is TLS with the
 // system's certificate authorities.
 type TLS struct {
-	Enabled    *bool  `yaml:"enabled"`        // nil: true; false switches off what would be inherited
-	CAFile     string `yaml:"ca_file,path"`   // "": the system's
-	CertFile   string `yaml:"cert_file,path"` // the client's own certificate; with KeyFile or not at all
-	KeyFile    string `yaml:"key_file,path"`
-	ServerName string `yaml:"server_name"` // "": the host that is dialled
+	Enabled    *bool  `config:"enabled"`        // nil: true; false switches off what would be inherited
+	CAFile     string `config:"ca_file,path"`   // "": the system's
+	CertFile   string `config:"cert_file,path"` // the client's own certificate; with KeyFile or not at all
+	KeyFile    string `config:"key_file,path"`
+	ServerName string `config:"server_name"` // "": the host that is dialled
 }
 
 // on gives the settings, or nil where TLS is off.

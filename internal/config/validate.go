@@ -140,6 +140,7 @@ func (v *validator) bus() {
 	switch {
 	case b.Embedded != nil && len(b.Brokers) > 0:
 		v.fault("bus.embedded", "the bus is brokers or embedded, not both")
+		v.brokers("bus.brokers", b.Brokers)
 	case b.Embedded != nil:
 		v.embedded(b)
 	case len(b.Brokers) > 0:
@@ -156,8 +157,11 @@ func (v *validator) bus() {
 	v.between("bus.partitions", int64(b.Partitions), 1, 4096)
 	v.between("bus.replication_factor", int64(b.ReplicationFactor), 1, 32)
 	v.atLeast("bus.retention", b.Retention, time.Minute)
-	v.sizeBetween("bus.max_record_bytes", b.MaxRecordBytes, 64*KiB, GiB)
+	v.sizeBetween("bus.max_record_bytes", b.MaxRecordBytes, 64*KiB, largestRecord)
 }
+
+// largestRecord is what fits into one request of Kafka (socket.request.max.bytes is 100 MiB) with what stands around it.
+const largestRecord = 96 * MiB
 
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,99}$`)
 
