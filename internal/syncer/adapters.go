@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"meridian/internal/binlog"
@@ -66,11 +67,15 @@ func (s serverClock) Now(ctx context.Context) (time.Time, mysqldb.Coordinates, e
 // hints is the live schema as the tailer asks it.
 type hints struct{ schema *mysqldb.Schema }
 
-// Hints implements binlog.Hints. A table that is no longer there has no hints.
+// Hints implements binlog.Hints. A table that is no longer there has no hints. A database that goes away while it is
+// asked is no fault of the binlog: the tailer's connection is about to break, too, and is made again.
 func (h hints) Hints(ctx context.Context, schema, table string) (map[string]row.Column, error) {
 	info, err := h.schema.Table(ctx, schema, table)
 	if errors.Is(err, mysqldb.ErrNoTable) {
 		return nil, nil
+	}
+	if mysqldb.Classify(err) == mysqldb.Transient {
+		return nil, fmt.Errorf("%w: %w", binlog.ErrConnection, err)
 	}
 	if err != nil {
 		return nil, err
