@@ -150,7 +150,8 @@ func (s *stream) text(query string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %s: %w", s.config.Address, query, err)
 	}
-	return v, nil
+	// The library's string is a view of a pooled buffer, which Close gives to the next connection that asks for one.
+	return strings.Clone(v), nil
 }
 
 // Flags of COM_BINLOG_DUMP.

@@ -41,6 +41,10 @@ type Config struct {
 	// LockTimeout is how long a statement waits for a row or table lock before it fails with a transient error.
 	// It is rounded up to whole seconds; zero means DefaultLockTimeout.
 	LockTimeout time.Duration
+	// AbandonAfter is how long the server keeps a connection whose client says nothing: then it rolls the connection's
+	// transaction back and releases its locks. It bounds how long the locks of a client stay that vanished without a word
+	// (a cut line, a dead host). Rounded up to whole seconds; zero means the server's wait_timeout.
+	AbandonAfter time.Duration
 	// NoForeignKeyChecks is for the applier: rows of a batch come in the order of their keys, not of their references,
 	// and what the source's database accepted is not questioned again.
 	NoForeignKeyChecks bool
@@ -90,7 +94,11 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	}
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
-	db.SetConnMaxIdleTime(3 * time.Minute) // well below any wait_timeout: the server is not the one to hang up
+	idle := 3 * time.Minute // well below any wait_timeout: the server is not the one to hang up
+	if c.AbandonAfter > 0 {
+		idle = min(idle, c.AbandonAfter/2)
+	}
+	db.SetConnMaxIdleTime(idle)
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to %s as %q: %w", c.Address, c.User, err), db.Close())
 	}

@@ -36,12 +36,12 @@ func sessionSettings(c *Config) string {
 	if timeout <= 0 {
 		timeout = DefaultLockTimeout
 	}
-	seconds := strconv.FormatInt(int64((timeout+time.Second-1)/time.Second), 10)
+	seconds := wholeSeconds(timeout)
 	foreignKeys := "1"
 	if c.NoForeignKeyChecks {
 		foreignKeys = "0"
 	}
-	return strings.Join([]string{"SET autocommit=1",
+	settings := []string{"SET autocommit=1",
 		"character_set_results=NULL", // bytes as stored, as the binlog has them
 		"time_zone='" + zoneOfUTC + "'",
 		"lc_messages='" + englishNames + "'",
@@ -51,9 +51,18 @@ func sessionSettings(c *Config) string {
 		"innodb_lock_wait_timeout=" + seconds,
 		"lock_wait_timeout=" + seconds, // metadata locks: an ALTER must not hold a batch that holds locks
 		"sql_big_selects=1",            // no statement is refused for what the optimizer guesses of it
-	}, ", ") +
+	}
+	if c.AbandonAfter > 0 {
+		settings = append(settings, "wait_timeout="+wholeSeconds(c.AbandonAfter))
+	}
+	return strings.Join(settings, ", ") +
 		" /*!80000 , transaction_isolation='READ-COMMITTED', range_optimizer_max_mem_size=0 */" +
 		" /*M! , tx_isolation='READ-COMMITTED', in_predicate_conversion_threshold=0 */"
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // AnotherServerError is returned for a connection that reached another server than Open did: a fail-over, or a load

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -29,7 +30,9 @@ type MySQLTarget struct {
 // MySQLTargetConfig says which database it is.
 type MySQLTargetConfig struct {
 	MySQL mysqldb.Config
-	Log   *zap.Logger
+	// StatementTimeout bounds what a transaction does between BEGIN and the fence; zero: nothing does.
+	StatementTimeout time.Duration
+	Log              *zap.Logger
 }
 
 // NewMySQLTarget connects, and makes the state schema where it is not there yet.
@@ -101,6 +104,11 @@ type mysqlTransaction struct {
 // Run implements Transaction.
 func (x *mysqlTransaction) Run(ctx context.Context, p *Plan) (mysqldb.Coordinates, error) {
 	x.plan = p
+	if t := x.target.cfg.StatementTimeout; t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t)
+		defer cancel()
+	}
 	if err := x.advance(ctx, p); err != nil {
 		return mysqldb.Coordinates{}, err
 	}

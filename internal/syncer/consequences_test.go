@@ -44,6 +44,17 @@ func value(t *testing.T, g *region, name string, labels map[string]string) float
 	return sum
 }
 
+// waitCount waits until a metric has counted that far.
+func (g *region) waitCount(name string, labels map[string]string, least float64) {
+	g.t.Helper()
+	eventually(g.t, fmt.Sprintf("%s of %s is at least %v", name, g.name, least), func() error {
+		if n := value(g.t, g, name, labels); n < least {
+			return fmt.Errorf("it is %v; %+v", n, g.syncer.Status().Sources)
+		}
+		return nil
+	})
+}
+
 func matches(m *dto.Metric, labels map[string]string) bool {
 	found := 0
 	for _, l := range m.GetLabel() {
@@ -78,9 +89,7 @@ func TestFence_KeepsALocalCommitBetweenDecideAndCommit(t *testing.T) {
 	if n := value(t, b, "versions_went_back_total", nil); n != 0 {
 		t.Errorf("%v newer rows were overwritten", n)
 	}
-	if n := value(t, b, "retries_total", map[string]string{"reason": "changed"}); n == 0 {
-		t.Error("no transaction was rolled back: the test did not force what it is for")
-	}
+	b.waitCount("retries_total", map[string]string{"reason": "changed"}, 1) // else the test did not force what it is for
 }
 
 // The gap lock: beside a replayed delete of a row that is not there, no local insert slips in before the commit.
@@ -120,20 +129,13 @@ func TestRowCount_ALocalInsertAheadOfTheTailerIsNeitherParkedNorOverwritten(t *t
 	b.exec("INSERT INTO orders VALUES (1, 'newer', 2)")
 	tailer.wait()
 	decided.release()
-	eventually(t, "the insert has met the row", func() error {
-		if value(t, b, "retries_total", map[string]string{"reason": "unexpected_rows"}) == 0 {
-			return tailing(b)
-		}
-		return nil
-	})
+	b.waitCount("retries_total", map[string]string{"reason": "unexpected_rows"}, 1)
 	tailer.release()
 	r.waitRows(all, "\"1\" \"newer\" \"2\" \n")
 	if n := value(t, b, "conflicts_total", map[string]string{"winner": "b"}) + value(t, a, "conflicts_total", map[string]string{"winner": "b"}); n != 2 {
 		t.Errorf("the conflict was counted %v times, want once in each of the two regions", n)
 	}
 }
-
-func tailing(g *region) error { return fmt.Errorf("%s: %+v", g.name, g.syncer.Status().Sources) }
 
 func TestRowCount_ALocalDeleteAheadOfTheTailerWins(t *testing.T) {
 	a, b, g, r := two(t, ordersDDL)
@@ -172,12 +174,7 @@ func TestProvenance_TellsThatARowWasAlteredAsItWasWritten(t *testing.T) {
 	a, b, _, _ := two(t, ordersDDL)
 	b.exec("CREATE TRIGGER alter_n BEFORE INSERT ON orders FOR EACH ROW SET NEW.n = NEW.n + 100")
 	a.exec("INSERT INTO orders VALUES (1, 'x', 1)")
-	eventually(t, "the altered row is counted", func() error {
-		if value(t, b, "altered_rows_total", nil) != 1 {
-			return tailing(b)
-		}
-		return nil
-	})
+	b.waitCount("altered_rows_total", nil, 1)
 }
 
 // What leaves no row event (the delete of an absent row, a write that changes nothing) is in the ledger all the same.

@@ -1,12 +1,14 @@
 package syncer
 
 import (
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
 	"meridian/internal/checksum"
 	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
 )
 
@@ -45,6 +47,7 @@ func (o *observer) Committed(r propagate.Report) {
 			zap.String("source", r.Source), zap.Int("shard", r.Shard), zap.Uint64("offset", p.Offset), zap.String("table", p.Table),
 			zap.String("state", string(p.State)), zap.String("reason", p.Reason), zap.String("detail", p.Detail))
 	}
+	o.s.health.trouble(applyTrouble(r.Shard), nil)
 	o.s.health.count(&r)
 }
 
@@ -52,7 +55,13 @@ func (o *observer) Committed(r propagate.Report) {
 func (o *observer) Retried(source string, shard int, reason string, err error) {
 	o.s.cfg.Metrics.retries.WithLabelValues("apply", reason).Inc()
 	o.s.cfg.Log.Debug("an apply transaction is tried again", zap.String("source", source), zap.Int("shard", shard), zap.String("reason", reason), zap.Error(err))
+	if class := mysqldb.Classify(err); reason == mysqldb.Reason(err) && (class == mysqldb.Fatal || class == mysqldb.Denied) {
+		o.s.health.trouble(applyTrouble(shard), err)
+		o.s.cfg.Log.Warn("the database does not let changes be applied, and a person has to look; trying again", zap.String("source", source), zap.Int("shard", shard), zap.Error(err))
+	}
 }
+
+func applyTrouble(shard int) string { return "apply of shard " + strconv.Itoa(shard) }
 
 // Heard implements propagate.Observer: a region's word about itself, with everything before it in the ledger.
 func (o *observer) Heard(w *envelope.WatermarkMark) {

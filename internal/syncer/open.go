@@ -253,12 +253,14 @@ func (s *Syncer) pulse(p *parts) *pulse {
 	return &pulse{
 		region: s.cfg.Region, epochs: p.epochs, interval: s.cfg.PulseInterval, server: serverClock{p.server, s.cfg.Clock},
 		ledger: p.ledger, publisher: p.publisher, words: &s.words, clock: s.cfg.Clock, log: s.cfg.Log, beaten: s.health.setCaptured,
+		trouble: func(err error) { s.health.trouble("heartbeat", err) },
 	}
 }
 
 func (s *Syncer) targetConfig() propagate.MySQLTargetConfig {
 	mysql := s.cfg.MySQL
 	mysql.NoForeignKeyChecks = true
+	mysql.AbandonAfter = 30 * time.Second
 	mysql.MaxConnections = len(s.cfg.ownedShards()) + 4
-	return propagate.MySQLTargetConfig{MySQL: mysql, Log: s.cfg.Log}
+	return propagate.MySQLTargetConfig{MySQL: mysql, StatementTimeout: s.cfg.StatementTimeout, Log: s.cfg.Log}
 }

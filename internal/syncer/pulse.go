@@ -28,6 +28,7 @@ type pulse struct {
 	clock     retry.Clock
 	log       *zap.Logger
 	beaten    func(time.Time) // hears of each beat that was published
+	trouble   func(error)     // what keeps it from beating; nil when all is well
 }
 
 // Server is what the pulse asks of the database.
@@ -38,7 +39,12 @@ type Server interface {
 
 func (p *pulse) run(ctx context.Context) error {
 	for {
-		if err := p.beat(ctx); err != nil && ctx.Err() == nil {
+		err := p.beat(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.trouble(err)
+		if err != nil {
 			p.log.Debug("no heartbeat this time", zap.Error(err))
 		}
 		if err := p.clock.Sleep(ctx, p.interval); err != nil {

@@ -34,6 +34,7 @@ type regions struct {
 // region is one of them.
 type region struct {
 	t       *testing.T
+	all     *regions
 	name    string
 	db      *testenv.Database
 	cfg     syncer.Config
@@ -78,7 +79,7 @@ func newRegions(t *testing.T, shards int, kinds ...testenv.Kind) *regions {
 		} else {
 			db.Exec("CREATE DATABASE " + r.schema)
 		}
-		r.list = append(r.list, &region{t: t, name: name, db: db})
+		r.list = append(r.list, &region{t: t, all: r, name: name, db: db})
 	}
 	for i, g := range r.list {
 		g.cfg = r.config(i, shards)
@@ -156,6 +157,9 @@ func (g *region) waitReady() {
 	g.t.Helper()
 	eventually(g.t, g.name+" is ready", func() error {
 		if reasons := g.syncer.Reasons(); len(reasons) > 0 {
+			for _, other := range g.all.list {
+				reasons = append(reasons, other.name+": "+strings.Join(other.syncer.Reasons(), ", "))
+			}
 			return fmt.Errorf("%s", strings.Join(reasons, "; "))
 		}
 		return nil
