@@ -58,7 +58,7 @@ func Reason(err error) string { return judge(err).reason }
 // the statement's outcome was said. After a COMMIT that means to find out, never to guess.
 func Lost(err error) bool {
 	if e, ok := errors.AsType[*mysql.MySQLError](err); ok {
-		return verdicts[e.Number].lost
+		return judgeNumber(e).lost
 	}
 	if errors.Is(err, driver.ErrBadConn) {
 		return false // by its contract: the statement was never sent
@@ -87,6 +87,10 @@ func judge(err error) verdict {
 func judgeNumber(e *mysql.MySQLError) verdict {
 	if v, ok := verdicts[e.Number]; ok {
 		return v
+	}
+	if e.Number < 1000 {
+		// An error of the servers' file layer: a temporary file, the disk.
+		return verdict{class: Transient, reason: "storage", lost: true}
 	}
 	switch string(e.SQLState[:2]) {
 	case "22", "23", "44": // data exception, integrity constraint violation, check option violation

@@ -88,6 +88,8 @@ func (d *Database) argv() []string {
 		"--port="+strconv.Itoa(d.ports[0].Number), "--bind-address=127.0.0.1",
 		// Relative to the data folder: the path of a socket has at most 107 bytes.
 		"--socket=mysql.sock", "--pid-file=mysql.pid",
+		// Its own: a MariaDB that starts removes what looks left over in a shared one, under the others' feet.
+		"--tmpdir="+d.config.Directory,
 		"--skip-name-resolve", "--secure-file-priv=", "--max-connections=500",
 		"--server-id="+strconv.FormatUint(uint64(d.config.ServerID), 10),
 		"--log-bin=bin", "--binlog-format=ROW", "--binlog-row-image=FULL", "--binlog-row-metadata=FULL",
