@@ -139,12 +139,21 @@ func (c *connector) identity() identity {
 func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, brokenHandshake(err)
 	}
 	if err := c.prepare(ctx, conn); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// brokenHandshake names what the driver has no name for: a connection that is reset before the first packet is sent gives
+// an error of which only the text can be told.
+func brokenHandshake(err error) error {
+	if err.Error() == "bad connection" {
+		return driver.ErrBadConn
+	}
+	return err
 }
 
 func (c *connector) prepare(ctx context.Context, conn driver.Conn) error {
