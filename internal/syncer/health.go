@@ -51,10 +51,12 @@ func (h *Health) trouble(component string, err error) {
 	h.troubles[component] = err.Error()
 }
 
+// setCaptured notes that everything committed up to a time is in the topic. What kept capture from working is over then.
 func (h *Health) setCaptured(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.captured = at
+	delete(h.troubles, "capture")
 }
 
 func (h *Health) setHeard(source string, shard int, at time.Time) {
