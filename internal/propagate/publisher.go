@@ -53,12 +53,13 @@ type Publisher struct {
 	acked    func(m *envelope.Message)
 	retried  func(err error)
 
-	mu       sync.Mutex
-	lanes    map[int]*lane
-	pending  int           // bytes, all lanes
-	last     uint64        // the greatest sequence that was put
-	room     chan struct{} // closed and replaced when something was acknowledged
-	stopping bool
+	mu      sync.Mutex
+	lanes   map[int]*lane
+	pending int           // bytes, all lanes
+	last    uint64        // the greatest sequence that was put
+	room    chan struct{} // closed and replaced when something was acknowledged
+	paused  bool
+	resume  chan struct{} // closed while not paused
 }
 
 // lane is one shard's queue.
@@ -93,8 +94,9 @@ type PublisherDeps struct {
 func NewPublisher(cfg PublisherConfig, next map[int]int64, d PublisherDeps) *Publisher {
 	p := &Publisher{
 		cfg: cfg, producer: d.Producer, dead: d.Undeliverable, clock: d.Clock, log: d.Log, reach: d.Reached, acked: d.Acknowledged, retried: d.Retried,
-		lanes: map[int]*lane{}, room: make(chan struct{}),
+		lanes: map[int]*lane{}, room: make(chan struct{}), resume: make(chan struct{}),
 	}
+	close(p.resume)
 	if p.reach == nil {
 		p.reach = func(string) {}
 	}
@@ -193,6 +195,32 @@ func (p *Publisher) Ends() map[int]int64 {
 	return ends
 }
 
+// Pause stops the sending, or lets it go on, and tells whether it was stopped before. What is put meanwhile waits.
+func (p *Publisher) Pause(paused bool) (was bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was, p.paused = p.paused, paused
+	switch {
+	case paused && !was:
+		p.resume = make(chan struct{})
+	case !paused && was:
+		close(p.resume)
+	}
+	return was
+}
+
+func (p *Publisher) waitResumed(ctx context.Context) error {
+	p.mu.Lock()
+	resume := p.resume
+	p.mu.Unlock()
+	select {
+	case <-resume:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Pending gives how many bytes wait to be acknowledged, about.
 func (p *Publisher) Pending() int {
 	p.mu.Lock()
@@ -222,6 +250,9 @@ func (p *Publisher) publish(ctx context.Context, l *lane) error {
 			return ctx.Err()
 		}
 		for {
+			if err := p.waitResumed(ctx); err != nil {
+				return err
+			}
 			batch := p.load(l)
 			if len(batch) == 0 {
 				break

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +24,8 @@ type Syncer struct {
 	cfg    Config
 	health *Health
 	words  Words
+	skew   *Skew
+	ahead  atomic.Int64 // nanoseconds that the database's clock is ahead of ours
 
 	view view  // what Status reads
 	lost error // why the ledger has to be rebuilt; nil: it need not
@@ -33,7 +36,7 @@ func New(cfg Config) *Syncer {
 	if cfg.Reached == nil {
 		cfg.Reached = func(string) {}
 	}
-	return &Syncer{cfg: cfg, health: newHealth(cfg.sourceNames())}
+	return &Syncer{cfg: cfg, health: newHealth(cfg.sourceNames()), skew: NewSkew(cfg.Region, cfg.MaxSkew)}
 }
 
 // Run runs until the context ends, which is no error: what is in memory is then written down. Any other end is one.
@@ -90,6 +93,9 @@ func (s *Syncer) once(ctx context.Context) (err error) {
 	p := &parts{abroad: map[string]*bus.Client{}, workers: map[int]*propagate.Worker{}, flushing: newFlushing()}
 	defer func() { err = errors.Join(err, s.close(p)) }()
 	if err := s.open(ctx, p); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err() // told to end before anything had begun: whatever that broke off is no failure
+		}
 		return err
 	}
 	s.health.trouble("start", nil)
@@ -119,6 +125,12 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	}
 	for _, c := range s.consumers(p) {
 		s.actor(early, earlyCtx, "consume", c.Run)
+	}
+	if s.cfg.Replica == 0 {
+		s.actor(early, earlyCtx, "heartbeat", func(ctx context.Context) error { return s.heartbeats(ctx, p) })
+		for region, c := range p.abroad {
+			s.actor(early, earlyCtx, "listen", func(ctx context.Context) error { return s.listen(ctx, c, region) })
+		}
 	}
 	s.actor(early, earlyCtx, "housekeeping", func(ctx context.Context) error { return s.housekeeping(ctx, p) })
 

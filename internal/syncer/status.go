@@ -94,6 +94,9 @@ func (s *Syncer) Status() Status {
 		}
 	}
 	s.view.mu.Unlock()
+	if by, off := s.skew.Off(); off || by != 0 {
+		st.ClockSkew = by.Seconds()
+	}
 	s.health.report(&st, s.cfg.sourceNames(), len(s.cfg.ownedShards()), now)
 	return st
 }
