@@ -15,11 +15,15 @@ import (
 )
 
 func main() {
-	// The first signal asks for an orderly end; then signals have their usual effect again, so that a second one ends the
-	// process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	os.Exit(exitCode(run(untilSignal(context.Background()), os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
+}
+
+// untilSignal gives a context that the first SIGINT or SIGTERM ends: it asks for an orderly end. After it signals have their
+// usual effect again, so that a second one ends the process at once.
+func untilSignal(ctx context.Context) context.Context {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	os.Exit(exitCode(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
+	return ctx
 }
 
 // The exit codes, the same for all of Meridian's commands.

@@ -18,6 +18,7 @@ type transactionHeader struct {
 	wholeSecond bool
 	standalone  bool   // MariaDB: one event follows and no end
 	preparedXA  bool   // MariaDB: ends with XA PREPARE
+	noEffect    bool   // MariaDB: the first phase of an ALTER TABLE, or its end without effect
 	xid         string // of an XA transaction, as XA COMMIT spells it
 }
 
@@ -159,6 +160,9 @@ const (
 	mariaGroupCommit = 2
 	mariaPreparedXA  = 64
 	mariaCompletedXA = 128
+
+	mariaStartAlter    = 2 // in the flags behind the rest
+	mariaRollbackAlter = 8
 )
 
 // parseMariaGTIDEvent reads number, domain and flags; with them come a group's number, and the xid of an XA transaction.
@@ -182,6 +186,9 @@ func parseMariaGTIDEvent(e *event) (transactionHeader, error) {
 	}
 	if r.short || h.maria.number == 0 {
 		return h, errShortEvent
+	}
+	if len(r.b) > 0 { // or zeros that fill up to the least size
+		h.noEffect = r.number(1)&(mariaStartAlter|mariaRollbackAlter) != 0
 	}
 	return h, nil
 }

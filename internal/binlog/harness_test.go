@@ -50,6 +50,7 @@ type recorder struct {
 	open     *seen
 	last     *binlog.End // of a Commit or Progress
 	progress int
+	stamp []string
 	onChange func(*binlog.Rows) error // nil: none
 	onCommit func(*binlog.End) error
 	discard  bool // keep counts only
@@ -108,7 +109,7 @@ func (r *recorder) Commit(_ context.Context, end *binlog.End) error {
 }
 
 func (r *recorder) Progress(_ context.Context, end *binlog.End) error {
-	r.locked(func() { r.last, r.progress = end, r.progress+1 })
+	r.locked(func() { r.last, r.progress = end, r.progress+1; r.stamp = append(r.stamp, time.Now().Format("05.000 ")+end.Coordinates.String()) })
 	return nil
 }
 
@@ -276,6 +277,12 @@ func (f *tail) fence(db *testenv.Database) []*seen {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.t.Cleanup(func() {
+		if f.t.Failed() {
+			f.t.Logf("the tailer got to %+v after %d transactions %d %v %v", f.last, len(f.done), f.progress, f.stamp, time.Now())
+			f.t.Logf("%q %q", at.Server, f.last.Coordinates.Server)
+		}
+	})
 	f.until(f.t, at.String(), func() bool {
 		select {
 		case <-f.ended:

@@ -32,6 +32,8 @@ var denied = []uint16{
 	1044, 1045, 1130, 1142, 1143, 1227, 1251, 1370, 1396, 1410, 1524, 1698, 1820, 1862, 3118, 3955,
 }
 
+const sameServerID = 4052 // MariaDB: ER_SLAVE_SAME_ID
+
 const fatalBinlogError = 1236 // ER_MASTER_FATAL_ERROR_READING_BINLOG: one number for all that can be wrong with the request
 
 // serverError types an error of the connection.
@@ -46,12 +48,19 @@ func serverError(err error) error {
 		return fmt.Errorf("%w: error %d: %s", ErrConnection, server.Code, message)
 	case server.Code == fatalBinlogError:
 		return fatalError(message)
+	case server.Code == sameServerID:
+		return anotherReader(server.Code, message)
 	case slices.Contains(denied, server.Code):
 		return &ServerError{Code: server.Code, Message: message, Advice: "Check user and password, and that the user has REPLICATION SLAVE, " +
 			"and REPLICATION CLIENT on MySQL, BINLOG MONITOR on MariaDB"}
 	default:
 		return &ServerError{Code: server.Code, Message: message}
 	}
+}
+
+func anotherReader(code uint16, message string) error {
+	return &ServerError{Code: code, Message: message, Advice: "Another client reads this binlog with the same server id: give " +
+		"each one its own, and see that no second process runs for this region and replica"}
 }
 
 // fatalError types error 1236 by its text, which is all that tells its causes apart.
@@ -66,8 +75,7 @@ func fatalError(message string) error {
 	case has("not in the master's binlog", "not in the source's binlog", "has more gtids than", "alternate future", "errant"):
 		return &PositionError{Unknown: "see the server's message", Reason: message}
 	case has("same server_uuid/server_id", "same server_id", "same server_uuid"):
-		return &ServerError{Code: fatalBinlogError, Message: message, Advice: "Another client reads this binlog with the same server id: give " +
-			"each one its own, and see that no second process runs for this region and replica"}
+		return anotherReader(fatalBinlogError, message)
 	default:
 		return &ServerError{Code: fatalBinlogError, Message: message}
 	}

@@ -40,6 +40,16 @@ func (a *assembler) statement(ctx context.Context, q *query, st *statement, text
 	switch st.kind {
 	case statementHarmless:
 		return false, nil
+	case statementSchema:
+		if a.tx.noEffect {
+			return false, nil
+		}
+		if len(st.targets) > 0 {
+			if err := a.targets(q, st.targets, text, "CREATE TABLE … SELECT that was logged as a statement"); err != nil {
+				return false, err
+			}
+		}
+		return false, a.schema(ctx, q, st, text)
 	case statementBegin:
 		a.tx.explicit = true
 		return false, nil
@@ -54,13 +64,6 @@ func (a *assembler) statement(ctx context.Context, q *query, st *statement, text
 		return false, nil
 	case statementXACommit, statementXARollback:
 		return true, a.xaEnd(st)
-	case statementSchema:
-		if len(st.targets) > 0 {
-			if err := a.targets(q, st.targets, text, "CREATE TABLE … SELECT that was logged as a statement"); err != nil {
-				return false, err
-			}
-		}
-		return false, a.schema(ctx, q, st, text)
 	case statementRows:
 		return false, a.targets(q, st.targets, text, "it was logged as a statement")
 	default:

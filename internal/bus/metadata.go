@@ -39,10 +39,12 @@ func (c *Client) leader(ctx context.Context, op, topic string, partition int) (a
 		return "", l.generation, t.err
 	}
 	if partition < 0 || partition >= len(t.leaders) {
+		c.forget(l.generation)
 		return "", l.generation, &TopicError{Topic: topic, There: fmt.Sprintf("%d partitions", len(t.leaders)),
 			Wanted: fmt.Sprintf("one with the number %d", partition), Fix: "set bus.partitions to the number of partitions that the topics have"}
 	}
 	if t.leaders[partition] == "" {
+		c.forget(l.generation)
 		return "", l.generation, &TransientError{Op: op, Topic: topic, Partition: partition, Reason: "no_leader", Err: kafka.LeaderNotAvailable}
 	}
 	return t.leaders[partition], l.generation, nil

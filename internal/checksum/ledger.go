@@ -36,12 +36,12 @@ var (
 	bucketSums       = []byte("sums")
 	bucketApplied    = []byte("applied")
 	bucketTombstones = []byte("tombstones")
+	bucketFloors     = []byte("floors")
 
 	metaIdentity   = []byte("identity")
 	metaCheckpoint = []byte("checkpoint")
 	metaOwn        = []byte("own")
 	metaFlushes    = []byte("flushes")
-	metaRebuild    = []byte("rebuild")
 )
 
 // Options say whose ledger it is.
@@ -127,7 +127,7 @@ func (l *Ledger) identity() string {
 
 func (l *Ledger) load() error {
 	err := l.db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bucketMeta, bucketTables, bucketRegions, bucketColumns, bucketEntries, bucketSums, bucketApplied, bucketTombstones} {
+		for _, b := range [][]byte{bucketMeta, bucketTables, bucketRegions, bucketColumns, bucketEntries, bucketSums, bucketApplied, bucketTombstones, bucketFloors} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -167,6 +167,9 @@ func (l *Ledger) load() error {
 			l.flushes = binary.BigEndian.Uint64(b)
 			l.latest.Store(int64(binary.BigEndian.Uint64(b[8:])))
 		}
+		if err := l.loadFloors(tx); err != nil {
+			return err
+		}
 		return tx.Bucket(bucketApplied).ForEach(func(k, v []byte) error {
 			if len(k) < 2 || len(v) != 8 {
 				return fmt.Errorf("%w: offsets", ErrDamaged)
@@ -190,11 +193,11 @@ func Remove(path string) error {
 }
 
 // Checkpoint gives what the last flush stored: the checkpoint, and for each shard an offset of the region's own topic
-// before which nothing is newer than the checkpoint. nil when nothing was ever flushed.
+// before which nothing is newer than the checkpoint. nil when nothing was ever flushed, or when a rebuild was not finished.
 func (l *Ledger) Checkpoint() (checkpoint []byte, own []uint64, err error) {
 	err = l.db.View(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
-		if c := meta.Get(metaCheckpoint); c != nil {
+		if c := meta.Get(metaCheckpoint); len(c) > 0 {
 			checkpoint = append([]byte{}, c...)
 		}
 		for b := meta.Get(metaOwn); len(b) >= 8; b = b[8:] {

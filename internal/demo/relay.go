@@ -34,8 +34,9 @@ func newLine(address, broker string) *line {
 	return &line{address: address, broker: broker, open: map[net.Conn]struct{}{}}
 }
 
-// heal lets connections through again. ctx ends them.
+// heal lets connections through again. They outlive ctx: cut ends them.
 func (l *line) heal(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", l.address)
 	if err != nil {
@@ -102,8 +103,6 @@ func (l *line) carry(ctx context.Context, client net.Conn) {
 		return // the client sees its connection end
 	}
 	defer l.drop(broker)
-	stop := context.AfterFunc(ctx, func() { l.drop(client) })
-	defer stop()
 	asked := &questions{versions: map[uint32]int16{}}
 	var answers sync.WaitGroup
 	answers.Go(func() {

@@ -155,7 +155,7 @@ func (d *demo) write(ctx context.Context) error {
 	if err == nil {
 		d.screen.say("cutting the line between %s and the others", last.name)
 		if err = d.cutFor(writersCtx, third); err == nil {
-			err = d.line.heal(ctx) // the line outlives the writers
+			err = d.line.heal(ctx)
 		}
 	}
 	if err == nil {

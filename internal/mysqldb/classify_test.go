@@ -261,7 +261,7 @@ func TestClassify_WhatPassesByItself(t *testing.T) {
 		checkVerdict(t, "metadata lock wait", err, mysqldb.Transient, "lock_timeout")
 
 		second := begin(b.server)
-		if err := update(second, 2); err != nil {
+		if err = update(second, 2); err != nil {
 			t.Fatal(err)
 		}
 		other := make(chan error, 1)
@@ -273,7 +273,7 @@ func TestClassify_WhatPassesByItself(t *testing.T) {
 
 		victim := begin(b.server)
 		var id int64
-		if err := victim.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+		if err = victim.QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
 			t.Fatal(err)
 		}
 		b.exec(fmt.Sprintf("KILL CONNECTION %d", id))

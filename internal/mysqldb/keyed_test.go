@@ -90,7 +90,7 @@ func withNumber(keys [][]row.Value, n int64) [][]row.Value {
 }
 
 func TestMapping_FindsRowsByEveryKindOfKey(t *testing.T) {
-	everywhere(t, func(t *testing.T, b *bench) {
+	everywhere(t, func(_ *testing.T, b *bench) {
 		for i, k := range keyTypes {
 			if !k.applies(b.kind) {
 				continue
@@ -250,14 +250,19 @@ func TestMapping_NeverTakesAQuestionMarkForTheTextItReplaces(t *testing.T) {
 	})
 }
 
-// lockTests begin a transaction and lock keys, of which some are not there; others then try to write.
+func keyMapping(b *bench, info *mysqldb.TableInfo) *mysqldb.Mapping {
+	b.Helper()
+	m, err := mysqldb.NewKeyMapping(b.server.Flavor, info)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
 func TestMapping_LockRowsLocksWhatIsThereAndTheGapsOfWhatIsNot(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		info := b.create("locked", "id INT PRIMARY KEY, n INT")
-		keys, err := mysqldb.NewKeyMapping(b.server.Flavor, info)
-		if err != nil {
-			t.Fatal(err)
-		}
+		keys := keyMapping(b, info)
 		m := b.mapping(info, info.Table)
 		rowOf := func(id int64) [][]row.Value { return [][]row.Value{{row.IntValue(id), row.IntValue(0)}} }
 		for _, id := range []int64{10, 20, 30, 40, 50} {
@@ -325,7 +330,7 @@ func TestMapping_LockRowsLocksWhatIsThereAndTheGapsOfWhatIsNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.try(tx, string(query)); err != nil {
+		if _, err = b.try(tx, string(query)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := b.try(other.DB, "UPDATE "+b.schema+".locked SET n = 1 WHERE id = 20"); err == nil || mysqldb.Reason(err) != "lock_timeout" {

@@ -88,8 +88,9 @@ func (l *loading) checks() error {
 		if err := rows.Scan(&clause); err != nil {
 			return err
 		}
-		column, ok := strings.CutPrefix(clause, "json_valid(`")
-		if column, ok2 := strings.CutSuffix(column, "`)"); ok && ok2 {
+		column, starts := strings.CutPrefix(clause, "json_valid(`")
+		column, ends := strings.CutSuffix(column, "`)")
+		if starts && ends {
 			l.json[strings.ToLower(strings.ReplaceAll(column, "``", "`"))] = true
 		}
 		return nil

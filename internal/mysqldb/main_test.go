@@ -123,7 +123,7 @@ func (b *bench) value(query string) string {
 	if rows.Next() {
 		err = rows.Scan(into...)
 	}
-	if err := errors.Join(err, rows.Err()); err != nil {
+	if err = errors.Join(err, rows.Err()); err != nil {
 		b.Fatalf("%v\nrunning: %s", err, query)
 	}
 	return fields[0].String

@@ -107,7 +107,7 @@ func rotate(images [][]row.Value) [][]row.Value {
 }
 
 func TestMapping_WritesEveryEdgeValueExactly(t *testing.T) {
-	everywhere(t, func(t *testing.T, b *bench) {
+	everywhere(t, func(_ *testing.T, b *bench) {
 		info, types := widest(b)
 		m := b.mapping(info, info.Table)
 		images := edgeRows(types)
@@ -151,7 +151,7 @@ func everyStatement(b *bench, fail func(string, ...any), m *mysqldb.Mapping, ima
 }
 
 func TestMapping_WritesRandomRowsExactly(t *testing.T) {
-	everywhere(t, func(t *testing.T, b *bench) {
+	everywhere(t, func(_ *testing.T, b *bench) {
 		info, types := widest(b)
 		m := b.mapping(info, info.Table)
 		image := rapid.Custom(func(t *rapid.T) []row.Value {

@@ -35,7 +35,7 @@ func QueryRows(ctx context.Context, q Queryer, query string, t *row.Table, colum
 		into[i] = &raw[i]
 	}
 	for rows.Next() {
-		if err := rows.Scan(into...); err != nil {
+		if err = rows.Scan(into...); err != nil {
 			return fmt.Errorf("reading rows of %s: %w", t, err)
 		}
 		values := make([]row.Value, len(columns))
@@ -44,11 +44,11 @@ func QueryRows(ctx context.Context, q Queryer, query string, t *row.Table, colum
 				return fmt.Errorf("reading rows of %s: %w", t, err)
 			}
 		}
-		if err := each(values); err != nil {
+		if err = each(values); err != nil {
 			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
+	if err = rows.Err(); err != nil {
 		return fmt.Errorf("reading rows of %s: %w", t, err)
 	}
 	return nil

@@ -99,7 +99,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 		idle = min(idle, c.AbandonAfter/2)
 	}
 	db.SetConnMaxIdleTime(idle)
-	if err := db.PingContext(ctx); err != nil {
+	if err = db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to %s as %q: %w", c.Address, c.User, err), db.Close())
 	}
 	s, err := newServer(session.identity(), &c, db)

@@ -57,7 +57,7 @@ func TestOpen_ReadsThePasswordAgainForEachConnection(t *testing.T) {
 		}
 		defer func() { _ = first.Close() }()
 		b.exec("ALTER USER " + user + " IDENTIFIED BY 'new'")
-		if _, err := s.DB.Conn(t.Context()); mysqldb.Classify(err) != mysqldb.Denied {
+		if _, err = s.DB.Conn(t.Context()); mysqldb.Classify(err) != mysqldb.Denied {
 			t.Errorf("with the old password: %v", err)
 		}
 		password = ""
@@ -102,10 +102,10 @@ func TestOpen_SpeaksTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	var name, cipher string
-	if err := s.DB.QueryRowContext(t.Context(), "SHOW STATUS LIKE 'Ssl_cipher'").Scan(&name, &cipher); err != nil || cipher == "" {
+	if err = s.DB.QueryRowContext(t.Context(), "SHOW STATUS LIKE 'Ssl_cipher'").Scan(&name, &cipher); err != nil || cipher == "" {
 		t.Errorf("the connection is not encrypted (%v)", err)
 	}
-	if err := s.Close(); err != nil {
+	if err = s.Close(); err != nil {
 		t.Error(err)
 	}
 	strangers := testenv.NewCertificates(t)
@@ -141,21 +141,21 @@ func TestServer_CoordinatesMoveWithEveryCommit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.try(tx, "INSERT INTO "+b.schema+".t VALUES (1)"); err != nil {
+		if _, err = b.try(tx, "INSERT INTO "+b.schema+".t VALUES (1)"); err != nil {
 			t.Fatal(err)
 		}
-		if during, err := b.server.Coordinates(t.Context(), tx); err != nil || during != before {
-			t.Errorf("inside of a transaction: %v, want %v (%v)", during, before, err)
+		if during, err2 := b.server.Coordinates(t.Context(), tx); err2 != nil || during != before {
+			t.Errorf("inside of a transaction: %v, want %v (%v)", during, before, err2)
 		}
-		if err := tx.Commit(); err != nil {
+		if err = tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
 		after, err := b.server.Coordinates(t.Context(), b.server.DB)
 		if err != nil || after.Compare(before) <= 0 || after.Server != b.server.ID {
 			t.Errorf("after a commit: %v, before it %v (%v)", after, before, err)
 		}
-		if later, err := b.server.ExecutedGTIDs(t.Context()); err != nil || later == gtids {
-			t.Errorf("executed GTIDs are %q before and after a commit (%v)", gtids, err)
+		if later, err2 := b.server.ExecutedGTIDs(t.Context()); err2 != nil || later == gtids {
+			t.Errorf("executed GTIDs are %q before and after a commit (%v)", gtids, err2)
 		}
 		b.exec("FLUSH BINARY LOGS")
 		next, err := b.server.Coordinates(t.Context(), b.server.DB)

@@ -188,7 +188,7 @@ func readIdentity(ctx context.Context, q driver.QueryerContext) (id identity, er
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	values := make([]driver.Value, len(rows.Columns()))
-	if err := rows.Next(values); err != nil {
+	if err = rows.Next(values); err != nil {
 		if errors.Is(err, io.EOF) {
 			return id, errors.New("it did not answer")
 		}

@@ -16,10 +16,10 @@ type busFacts struct {
 }
 
 func askBus(ctx context.Context, b *Bus) busFacts {
-	if b.Own && b.Embedded == b.Of {
-		return busFacts{} // it begins with the process that is to be started
-	}
 	if _, err := b.Client.Ping(ctx); err != nil {
+		if b.Own && b.Embedded == b.Of {
+			return busFacts{} // it begins with the process that is to be started
+		}
 		return busFacts{err: err}
 	}
 	f := busFacts{topics: make([]*bus.Description, len(b.Topics))}

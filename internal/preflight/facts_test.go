@@ -262,7 +262,9 @@ func TestCheckBuses(t *testing.T) {
 		{"down", Bus{Own: true, Client: fakeKafka{down: down}}, map[string]Result{"kafka": Fail}, "brokers run"},
 		{"denied", Bus{Own: true, Client: fakeKafka{down: &bus.DeniedError{Op: "connect", Err: errors.New("SASL")}}}, map[string]Result{"kafka": Fail}, "sasl of the bus"},
 		{"embedded elsewhere", Bus{Own: true, Embedded: "there", Client: fakeKafka{down: down}}, map[string]Result{"kafka": Fail}, "start the syncer of region there"},
-		{"embedded here", Bus{Own: true, Embedded: "here"}, map[string]Result{"kafka": OK}, "serves it at"},
+		{"embedded here", Bus{Own: true, Embedded: "here", Client: fakeKafka{down: down}}, map[string]Result{"kafka": OK}, "serves it at"},
+		{"embedded here, and running", Bus{Own: true, Embedded: "here", Client: fakeKafka{topics: map[string]*bus.Description{topic.Name: {Name: topic.Name, Partitions: 4}}}},
+			map[string]Result{"kafka": OK, "topics": Fail}, "4 partitions"},
 		{"abroad", Bus{Of: "there", Client: fakeKafka{down: down}}, map[string]Result{"kafka_abroad": Warn}, "there:"},
 	} {
 		c.bus.Topics, c.bus.Brokers = []bus.Topic{topic}, []string{"kafka:9092"}

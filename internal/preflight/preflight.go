@@ -174,7 +174,7 @@ func (i *inspection) report() *Report {
 	r.OK = r.Count(Fail) == 0
 	r.Unreachable = i.here.err != nil && !errors.Is(i.here.err, errTooOld)
 	for n := range i.buses {
-		if i.config.Buses[n].Own && i.buses[n].err != nil && i.config.Buses[n].Embedded != i.config.Region.Name {
+		if i.config.Buses[n].Own && i.buses[n].err != nil {
 			r.Unreachable = true
 		}
 	}
@@ -193,7 +193,7 @@ func fail(name, detail, fix string) Check {
 	return Check{Name: name, Result: Fail, Detail: detail, Fix: fix}
 }
 
-// worse gives the check for those that have something to complain about, and the good news otherwise.
+// verdict is one check about many things: bad if there are complaints, and the good news otherwise.
 func verdict(name string, bad Result, complaints []string, fixes []string, good string) []Check {
 	if len(complaints) == 0 {
 		return []Check{pass(name, good)}

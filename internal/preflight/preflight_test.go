@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -303,7 +304,7 @@ func nowhere(name string) Region {
 
 func TestRun_ServerThatIsNotThere(t *testing.T) {
 	c := Config{Region: nowhere("here"), Tables: include{}, Directory: t.TempDir(), Others: []Region{nowhere("there")},
-		Buses: []Bus{{Own: true, Of: "here", Embedded: "here", Brokers: []string{"127.0.0.1:9092"}}}}
+		Buses: []Bus{{Own: true, Of: "here", Embedded: "here", Brokers: []string{"127.0.0.1:9092"}, Client: fakeKafka{down: io.ErrUnexpectedEOF}}}}
 	r := check(t, c)
 	want(t, r, map[string]Result{"database": Fail, "other_regions": Warn})
 	if !r.Unreachable {

@@ -37,7 +37,7 @@ func Do(ctx context.Context, p Policy, clock Clock, f func(context.Context) erro
 		if err == nil {
 			return nil
 		}
-		if err := b.Failed(ctx, err); err != nil {
+		if err = b.Failed(ctx, err); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,10 @@ var errPackedDecimal = errors.New("malformed packed decimal")
 // packedDigits is how many bytes the server packs 0 to 9 decimal digits into (dig2bytes in strings/decimal.cc).
 var packedDigits = [10]int{0, 1, 1, 2, 2, 3, 3, 4, 4, 4}
 
+// maxPackedPrecision is what the server's nine words of nine digits hold. A column has 65 digits at most, but a number in a
+// JSON document may come with 66.
+const maxPackedPrecision = 81
+
 // PackedDecimalSize gives the bytes that a DECIMAL(precision, scale) takes in a row image.
 func PackedDecimalSize(precision, scale int) int {
 	whole := precision - scale
@@ -20,7 +24,7 @@ func PackedDecimalSize(precision, scale int) int {
 // which row images and binary JSON hold it (decimal2bin in strings/decimal.cc): groups of nine digits in four bytes
 // big-endian, the sign bit turned over, all bits turned over for negative numbers. It gives the bytes behind it too.
 func AppendPackedDecimal(dst, b []byte, precision, scale int) (out, rest []byte, err error) {
-	if precision < 1 || precision > 65 || scale < 0 || scale > precision {
+	if precision < 1 || precision > maxPackedPrecision || scale < 0 || scale > precision {
 		return dst, b, errPackedDecimal
 	}
 	size := PackedDecimalSize(precision, scale)

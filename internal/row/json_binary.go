@@ -230,6 +230,9 @@ func jsonBytes(b []byte) (data, rest []byte, err error) {
 	return b[used : used+int(n)], b[used+int(n):], nil
 }
 
+// base64Line is how many bytes the server writes into each line of base64, of 76 characters.
+const base64Line = 57
+
 // appendJSONOpaque appends a value of an SQL type.
 func appendJSONOpaque(dst, b []byte) ([]byte, error) {
 	if len(b) == 0 {
@@ -258,6 +261,10 @@ func appendJSONOpaque(dst, b []byte) ([]byte, error) {
 	default:
 		dst = append(dst, `"base64:type`...)
 		dst = append(strconv.AppendUint(dst, uint64(kind), 10), ':')
+		for len(data) > base64Line {
+			dst = append(base64.StdEncoding.AppendEncode(dst, data[:base64Line]), `\n`...)
+			data = data[base64Line:]
+		}
 		return append(base64.StdEncoding.AppendEncode(dst, data), '"'), nil
 	}
 }

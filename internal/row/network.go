@@ -31,7 +31,7 @@ func AppendInet4(dst, stored []byte) []byte {
 }
 
 // AppendInet6 appends the text of a MariaDB INET6 out of its 16 bytes (trailing 0x00 may be missing), as the server
-// prints it: the longest run of zero groups, from two on, as "::", the last 32 bits as an IPv4 address where the address
+// prints it: the first of the longest runs of zero groups, even a single one, as "::", the last 32 bits as an IPv4 address where the address
 // is an IPv4-compatible or IPv4-mapped one.
 func AppendInet6(dst, stored []byte) []byte {
 	var a [16]byte
@@ -42,7 +42,7 @@ func AppendInet6(dst, stored []byte) []byte {
 	}
 	from, length := longestZeros(groups)
 	for i := 0; i < len(groups); i++ {
-		if length > 1 && i == from {
+		if length > 0 && i == from {
 			dst = append(dst, ':')
 			if i == 0 {
 				dst = append(dst, ':')

@@ -20,8 +20,9 @@ var update = flag.Bool("update", false, "write tables.bin from what the servers 
 
 // session is one connection to a server that gives bytes as they are.
 type session struct {
-	t    testing.TB
-	conn *sql.Conn
+	t       testing.TB
+	conn    *sql.Conn
+	mariadb bool
 }
 
 func openSession(t testing.TB, db *testenv.Database) *session {
@@ -35,7 +36,7 @@ func openSession(t testing.TB, db *testenv.Database) *session {
 			t.Error(err)
 		}
 	})
-	s := &session{t, conn}
+	s := &session{t, conn, db.Flavor == "mariadb"}
 	s.exec("SET NAMES utf8mb4, sql_mode = '', time_zone = '+00:00'")
 	s.exec("SET character_set_results = NULL")
 	return s

@@ -27,9 +27,6 @@ func (i *Installer) Install(ctx context.Context, kind Kind) (*Program, error) {
 	if !errors.As(err, &missing) {
 		return program, err
 	}
-	if err = os.MkdirAll(i.Cache, 0o750); err != nil {
-		return nil, fmt.Errorf("making the cache folder: %w", err)
-	}
 	unlock, err := i.lock(ctx, string(kind))
 	if err != nil {
 		return nil, err
@@ -115,6 +112,9 @@ func (i *Installer) fill(ctx context.Context, kind Kind, root string) (string, e
 
 // lock takes the lock of that name in the cache, and returns what gives it back.
 func (i *Installer) lock(ctx context.Context, name string) (func() error, error) {
+	if err := os.MkdirAll(i.Cache, 0o750); err != nil {
+		return nil, fmt.Errorf("making the cache folder: %w", err)
+	}
 	return lockFile(ctx, filepath.Join(i.Cache, "."+name+".lock"), func() error {
 		return i.say("%s: another process is installing it; waiting", name)
 	})

@@ -136,6 +136,19 @@ func TestInstaller_NamesThePackageThatItCannotGet(t *testing.T) {
 	}
 }
 
+func TestInstaller_GetsACompilerIntoAnEmptyCache(t *testing.T) {
+	bin := fakeMachine(t)
+	cache := filepath.Join(t.TempDir(), "cache")
+	installer := &Installer{Cache: cache, Log: &bytes.Buffer{}}
+	if err := installer.Compiler(t.Context()); err == nil || !strings.Contains(err.Error(), "gcc") {
+		t.Errorf("without a compiler and without apt-get: %v", err)
+	}
+	script(t, filepath.Join(bin, "gcc"), "exit 0\n")
+	if err := installer.Compiler(t.Context()); err != nil {
+		t.Errorf("with a compiler: %v", err)
+	}
+}
+
 func TestInstaller_RefreshesPackageListsWhenAPackageIsUnknown(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Log("as another user than root apt-get is never called; only that is tested here")

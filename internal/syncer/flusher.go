@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"sync"
@@ -50,8 +51,9 @@ func (f *flushing) finish() {
 
 // Words are what this region says of itself: up to where its ledger file includes each topic, by shard and source.
 type Words struct {
-	mu sync.Mutex
-	by map[int]map[string]int64
+	mu         sync.Mutex
+	by         map[int]map[string]int64
+	checkpoint string // the transactions that the file includes
 }
 
 // Of gives the word for a shard.
@@ -59,6 +61,19 @@ func (w *Words) Of(shard int) map[string]int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.by[shard])
+}
+
+// Checkpoint gives the transactions that the ledger file includes, as GTIDs.
+func (w *Words) Checkpoint() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.checkpoint
+}
+
+func (w *Words) setCheckpoint(gtids string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.checkpoint = gtids
 }
 
 func (w *Words) set(by map[int]map[string]int64) {
@@ -153,5 +168,9 @@ func (f *flusher) say(cut checksum.Cut, applied map[checksum.SourceShard]uint64,
 		f.collector.Heard(checksum.Word{Region: f.region, Shard: shard, Applied: word})
 	}
 	f.words.set(words)
+	var c checkpoint
+	if err := json.Unmarshal(cut.Checkpoint, &c); err == nil { // it is what freeze wrote
+		f.words.setCheckpoint(c.Position.GTIDs)
+	}
 	f.collector.Flushed(cuts)
 }

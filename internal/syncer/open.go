@@ -19,16 +19,18 @@ import (
 
 // open brings everything up to the point where the actors may run, in the order that the protocol needs:
 //
-//  1. the ledger, and the position to read on from (for a first start: where the binlog ends now, before the claim);
-//  2. the claim: from now on no older process of this shard commits;
+//  1. where the database stands now: a first start begins there, and the claim below must lie behind it;
+//  2. the claim: from now on no older process of these shards commits;
 //  3. the epoch marker in each owned partition: from now on readers ignore what an older process publishes;
-//  4. the stamps that stand in the own topic behind the checkpoint: a version is given once.
+//  4. the ledger, rebuilt if it is lost;
+//  5. the stamps that stand in the own topic behind the checkpoint: a version is given once.
 func (s *Syncer) open(ctx context.Context, p *parts) error {
 	if err := s.openServers(ctx, p); err != nil {
 		return err
 	}
-	if err := s.openLedger(ctx, p); err != nil {
-		return err
+	executed, err := p.server.ExecutedGTIDs(ctx)
+	if err != nil {
+		return s.again(err)
 	}
 	epochs, states, err := p.target.Claim(ctx, fmt.Sprintf("%s-%d", s.cfg.Region, s.cfg.Replica), s.cfg.ownedShards(), s.cfg.sourceNames())
 	if err != nil {
@@ -37,6 +39,9 @@ func (s *Syncer) open(ctx context.Context, p *parts) error {
 	p.epochs = epochs
 	ends, err := s.mark(ctx, p)
 	if err != nil {
+		return err
+	}
+	if err := s.openLedger(ctx, p, ends, executed, states); err != nil {
 		return err
 	}
 	known, err := s.readBack(ctx, p, ends)
@@ -90,31 +95,67 @@ func (s *Syncer) topics() []bus.Topic {
 	return []bus.Topic{topic(s.cfg.Topic, s.cfg.Shards), topic(s.cfg.DeadTopic, 1), topic(s.cfg.HeartbeatTopic, 1)}
 }
 
-func (s *Syncer) openLedger(ctx context.Context, p *parts) (err error) {
+// openLedger opens the ledger and finds where to read on. A ledger that is lost or damaged is rebuilt; where this region
+// has never published anything there is nothing to rebuild it from, and nothing was lost: a first start.
+func (s *Syncer) openLedger(ctx context.Context, p *parts, ends map[int]int64, executed string, states map[int]map[string]propagate.State) error {
 	opts := checksum.Options{Path: s.ledgerPath(), Region: s.cfg.Region, Shards: s.cfg.Shards, Reached: s.cfg.Reached}
-	if p.ledger, err = checksum.Open(opts); err != nil {
+	l, err := checksum.Open(opts)
+	if errors.Is(err, checksum.ErrDamaged) {
+		s.lost = err
+	} else if err != nil {
 		return err
 	}
-	body, _, err := p.ledger.Checkpoint()
-	if err != nil {
-		return err
+	var body []byte
+	if s.lost == nil {
+		if body, _, err = l.Checkpoint(); err != nil {
+			return errors.Join(err, l.Close())
+		}
 	}
-	if body != nil {
+	if len(body) == 0 { // nothing, or an unfinished rebuild: start from an empty file
+		if l != nil {
+			if err := l.Close(); err != nil {
+				return fmt.Errorf("closing a lost ledger: %w", err)
+			}
+		}
+		if err := checksum.Remove(opts.Path); err != nil {
+			return err
+		}
+		if l, err = checksum.Open(opts); err != nil {
+			return err
+		}
+	}
+	p.ledger = l
+	switch {
+	case len(body) > 0:
 		if err := json.Unmarshal(body, &p.start); err != nil {
 			return fmt.Errorf("%s: the checkpoint cannot be read: %w", s.ledgerPath(), err)
 		}
-		return nil
+	case s.lost == nil && isNew(ends):
+		if err := s.firstStart(ctx, p, executed); err != nil {
+			return err
+		}
+	default:
+		if err := s.rebuild(ctx, p, ends, executed, states); err != nil {
+			return err
+		}
 	}
-	return s.firstStart(ctx, p)
+	s.words.setCheckpoint(p.start.Position.GTIDs)
+	return nil
 }
 
-// firstStart begins behind the last transaction that the server has now, and writes that down before anything else: what
-// is committed from here on is captured, whatever happens.
-func (s *Syncer) firstStart(ctx context.Context, p *parts) error {
-	gtids, err := p.server.ExecutedGTIDs(ctx)
-	if err != nil {
-		return s.again(err)
+// isNew tells whether the region's topic held nothing before this process's markers.
+func isNew(ends map[int]int64) bool {
+	for _, end := range ends {
+		if end > 1 {
+			return false
+		}
 	}
+	return true
+}
+
+// firstStart begins behind the last transaction that the server had before the claim, and writes that down before
+// anything else: what is committed from here on is captured, whatever happens.
+func (s *Syncer) firstStart(ctx context.Context, p *parts, gtids string) error {
 	p.start.Position.GTIDs = gtids
 	body, err := json.Marshal(p.start)
 	if err != nil {
@@ -165,39 +206,17 @@ func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (ma
 		if shard < len(own) {
 			from = int64(own[shard])
 		}
-		err := s.eachOwn(ctx, p.home, shard, from, end, func(m *envelope.Message) {
+		err := s.eachOwn(ctx, p.home, shard, from, end, func(_ int64, m *envelope.Message) error {
 			if m.Kind == envelope.Change {
 				known[stampKey{m.Source.GTID, m.Source.Ordinal}] = m.Change.Version
 			}
+			return nil
 		})
 		if err != nil {
 			return nil, s.again(fmt.Errorf("reading back what this region has published: %w", err))
 		}
 	}
 	return known, nil
-}
-
-// eachOwn reads a partition of the region's own topic, leaving out what readers ignore.
-func (s *Syncer) eachOwn(ctx context.Context, c *bus.Client, shard int, from, end int64, f func(*envelope.Message)) error {
-	var epoch uint64
-	for from < end {
-		records, next, _, err := c.Fetch(ctx, s.cfg.Topic, shard, from, 4<<20, time.Second)
-		if err != nil {
-			return err
-		}
-		for i := range records {
-			m, err := envelope.Decode(&records[i])
-			if err != nil || m.Epoch < epoch {
-				continue // no record of ours, or one of an epoch that is over: readers pass over both
-			}
-			if m.Kind == envelope.Epoch {
-				epoch = m.Epoch
-			}
-			f(m)
-		}
-		from = next
-	}
-	return nil
 }
 
 // join makes the actors.

@@ -66,7 +66,7 @@ func (p *pulse) beat(ctx context.Context) error {
 			Kind: envelope.Watermark, Epoch: epoch,
 			Source: envelope.Source{Region: p.region, CommitTime: now.UnixMicro()},
 			Time:   p.clock.Now().UnixMilli(), Watermark: &envelope.WatermarkMark{
-				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: p.words.Of(shard),
+				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: p.words.Of(shard), Checkpoint: p.words.Checkpoint(),
 			},
 		}
 		if err := p.publisher.Put(ctx, shard, m, 0, 256); err != nil {

@@ -27,12 +27,16 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]row.Version) *Capture {
 	}
 }
 
-// tail reads the binlog, for as long as it takes: a lost connection is made again, behind what has been handed over.
-func (s *Syncer) tail(ctx context.Context, p *parts) error {
-	tailer, err := binlog.New(binlog.Config{
+func (s *Syncer) newTailer(p *parts) (*binlog.Tailer, error) {
+	return binlog.New(binlog.Config{
 		Address: s.cfg.MySQL.Address, User: s.cfg.MySQL.User, Password: s.cfg.MySQL.Password, TLS: s.cfg.MySQL.TLS,
 		ServerID: s.cfg.TailerID, Tables: decideTables(s.cfg.Tables), Hints: hints{p.target.Schema()}, Logger: s.cfg.Log,
 	})
+}
+
+// tail reads the binlog, for as long as it takes: a lost connection is made again, behind what has been handed over.
+func (s *Syncer) tail(ctx context.Context, p *parts) error {
+	tailer, err := s.newTailer(p)
 	if err != nil {
 		return err
 	}
