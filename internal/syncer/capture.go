@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"go.uber.org/zap"
 
 	"meridian/internal/binlog"
@@ -37,7 +38,7 @@ type Capture struct {
 	flushing  *flushing
 
 	sequence uint64
-	known    map[stampKey]row.Version
+	known    map[stampKey]stamp
 	tx       *transaction
 	resumed  *transaction // interrupted by a lost connection; taken up again if the same comes first
 	last     *binlog.End
@@ -68,6 +69,17 @@ type VersionColumns interface {
 type stampKey struct {
 	gtid    string
 	ordinal uint64
+}
+
+// stamp is the version under which a change stands in the region's own topic. print tells the change from another one
+// with the same name: a server whose binlog was reset gives its GTIDs anew.
+type stamp struct {
+	version row.Version
+	print   uint64
+}
+
+func fingerprint(c *row.Change) uint64 {
+	return xxhash.Sum64String(c.Table.String()+"\x00"+string(c.Key)) ^ c.Digest
 }
 
 // transaction is the one being read.
@@ -202,9 +214,11 @@ func (c *Capture) local(ctx context.Context, change *row.Change, shard int, last
 	t.locals++
 	id := stampKey{t.begin.GTID, t.heldAt}
 	known, published := c.known[id]
+	published = published && known.print == fingerprint(change)
 	sequence := c.sequence + 1
-	w := checksum.Local{Change: change, Time: c.timeOf(change, t.time), Known: known, Sequence: sequence}
+	w := checksum.Local{Change: change, Time: c.timeOf(change, t.time), Sequence: sequence}
 	if published {
+		w.Known = known.version
 		w.Sequence = 0
 		delete(c.known, id)
 	} else {

@@ -14,7 +14,6 @@ import (
 	"meridian/internal/envelope"
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
-	"meridian/internal/row"
 )
 
 // open brings everything up to the point where the actors may run, in the order that the protocol needs:
@@ -195,8 +194,8 @@ func (s *Syncer) mark(ctx context.Context, p *parts) (map[int]int64, error) {
 
 // readBack reads what this region has published behind its checkpoint, up to the markers: these stamps are kept. What an
 // older process published after its successor's marker does not count.
-func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (map[stampKey]row.Version, error) {
-	known := map[stampKey]row.Version{}
+func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (map[stampKey]stamp, error) {
+	known := map[stampKey]stamp{}
 	_, own, err := p.ledger.Checkpoint()
 	if err != nil {
 		return nil, err
@@ -208,7 +207,7 @@ func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (ma
 		}
 		err := s.eachOwn(ctx, p.home, shard, from, end, func(_ int64, m *envelope.Message) error {
 			if m.Kind == envelope.Change {
-				known[stampKey{m.Source.GTID, m.Source.Ordinal}] = m.Change.Version
+				known[stampKey{m.Source.GTID, m.Source.Ordinal}] = stamp{m.Change.Version, fingerprint(m.Change)}
 			}
 			return nil
 		})
@@ -220,7 +219,7 @@ func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (ma
 }
 
 // join makes the actors.
-func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]propagate.State, known map[stampKey]row.Version) {
+func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]propagate.State, known map[stampKey]stamp) {
 	c := &s.cfg
 	p.publisher = propagate.NewPublisher(propagate.PublisherConfig{
 		Topic: c.Topic, Shards: c.ownedShards(), MaxRecordBytes: c.MaxRecordBytes,

@@ -11,10 +11,9 @@ import (
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
 	"meridian/internal/retry"
-	"meridian/internal/row"
 )
 
-func newCapture(s *Syncer, p *parts, known map[stampKey]row.Version) *Capture {
+func newCapture(s *Syncer, p *parts, known map[stampKey]stamp) *Capture {
 	c := &s.cfg
 	return &Capture{
 		cfg: CaptureConfig{
