@@ -17,6 +17,7 @@ type KafkaConfig struct {
 	// Properties are lines of server.properties that are added to this package's own; the last one
 	// of a name counts.
 	Properties []string
+	Java       []string       // options of the Java machine, after -Xmx512m
 	Security   *KafkaSecurity // nil: no second listener
 }
 
@@ -62,10 +63,12 @@ func (k *KafkaServer) SecureAddress() string { return k.ports[kafkaSecure].Addre
 
 func (k *KafkaServer) path(name string) string { return filepath.Join(k.config.Directory, name) }
 
-// java is the command that runs one of Kafka's programs; the first of argv may be options of Java.
+// java is the command that runs one of Kafka's programs.
 func (k *KafkaServer) java(argv ...string) []string {
-	return append([]string{"java", "-Xmx512m", "-Djava.awt.headless=true", "-Dlog4j2.configurationFile=" + k.path("log4j2.properties"),
-		"-cp", filepath.Join(k.Program.Path, "*")}, argv...)
+	command := append([]string{"java", "-Xmx512m"}, k.config.Java...)
+	command = append(command, "-Djava.awt.headless=true", "-Dlog4j2.configurationFile="+k.path("log4j2.properties"),
+		"-cp", filepath.Join(k.Program.Path, "*"))
+	return append(command, argv...)
 }
 
 // kafkaLogging sends what Kafka says to standard output: this package writes it into the log.
@@ -101,7 +104,7 @@ func (k *KafkaServer) prepareData(ctx context.Context) (command, error) {
 
 // format makes the data folder, and the SCRAM credentials in it.
 func (k *KafkaServer) format(ctx context.Context) error {
-	argv := k.java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "-t", kafkaCluster, "-c", k.path("server.properties"))
+	argv := k.java("kafka.tools.StorageTool", "format", "-t", kafkaCluster, "-c", k.path("server.properties"))
 	if k.config.Security != nil {
 		for _, user := range slices.Sorted(maps.Keys(k.config.Security.Users)) {
 			for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {

@@ -48,7 +48,9 @@ func startKafka(ctx context.Context, s settings) (*servers.KafkaServer, *running
 	server, r, err := launch(ctx, servers.Kafka,
 		func(ctx context.Context, _ string, program *servers.Program, folder string) (*servers.KafkaServer, error) {
 			return servers.StartKafka(ctx, servers.KafkaConfig{
-				Program: program, Directory: folder, Properties: s.args, Security: s.security})
+				Program: program, Directory: folder, Properties: s.args, Security: s.security,
+				// Quick to start rather than quick for long: no optimising compiler, no collector's threads.
+				Java: []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}})
 		})
 	if err == nil {
 		r.logPath = server.LogPath
