@@ -145,6 +145,10 @@ func (p *process) end(most time.Duration) error {
 	r := p.run
 	p.run = nil
 	r.want()
+	select {
+	case <-r.started: // before that it may not know the signal yet
+	case <-r.ended:
+	}
 	_ = r.cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.NewTimer(most)
 	defer timer.Stop()

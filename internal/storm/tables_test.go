@@ -110,7 +110,9 @@ func storms(collation string, collide bool) []*table {
 			columns: []column{
 				number("n", func(h uint64) string { return strconv.FormatUint(h, 10) }),
 				number("d", func(h uint64) string { return fmt.Sprintf("%d.%06d", int32(h), h>>32%1_000_000) }),
-				number("f", func(h uint64) string { return strconv.FormatFloat(float64(int32(h))/8, 'f', -1, 64) }),
+				{"f", "CAST(f * 8 AS SIGNED)", func(h uint64, _ string) (string, string) {
+					return strconv.FormatFloat(float64(int32(h))/8, 'f', -1, 64), strconv.Itoa(int(int32(h)))
+				}},
 				plain("tm", func(h uint64, _ string) string { return clock(h) }),
 				plain("ts", func(h uint64, _ string) string {
 					return date(h) + fmt.Sprintf(" %02d:%02d:%02d.%06d", h>>20%24, h>>25%60, h>>31%60, h>>37%1_000_000)
@@ -186,6 +188,19 @@ func (t *table) where(key []string) string {
 		list[i] = t.key[i] + " = " + literal
 	}
 	return strings.Join(list, " AND ")
+}
+
+// anyOf matches rows by their keys as texts.
+func (t *table) anyOf(keys [][]string) string {
+	list := make([]string, len(keys))
+	for i, key := range keys {
+		quoted := make([]string, len(key))
+		for k, text := range key {
+			quoted[k] = "'" + text + "'"
+		}
+		list[i] = "(" + t.where(quoted) + ")"
+	}
+	return strings.Join(list, " OR ")
 }
 
 func (t *table) setKey(key []string) []string {

@@ -249,9 +249,10 @@ func (s *session) several(t *table) error {
 	}
 	where := " WHERE " + strings.Join(list, " OR ")
 	there, err := s.find(t, where)
-	if err != nil {
+	if err != nil || len(there) == 0 {
 		return err
 	}
+	where = " WHERE " + t.anyOf(there) // others may have appeared meanwhile
 	if s.w.rand.IntN(3) == 0 {
 		_, _, err := s.exec("DELETE FROM " + t.name + where)
 		for _, key := range there {
