@@ -100,8 +100,14 @@ func (s *Server) Stop(ctx context.Context) error { return s.process.stop(ctx) }
 // Kill ends the server as a crash would (SIGKILL).
 func (s *Server) Kill() error { return s.process.kill() }
 
-// Pause stops the server where it stands (SIGSTOP): its connections hang. Continue ends that.
-func (s *Server) Pause() error { return s.process.signal(syscall.SIGSTOP) }
+// Pause stops the server where it stands (SIGSTOP) and returns when it has: its connections hang.
+// Continue ends that.
+func (s *Server) Pause() error {
+	if err := s.process.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return awaitStopped(s.process.pid)
+}
 
 // Continue lets a paused server run again.
 func (s *Server) Continue() error { return s.process.signal(syscall.SIGCONT) }
