@@ -55,6 +55,8 @@ type ApplierConfig struct {
 	TransactionBytes int           // with one shard: the largest source transaction that is kept whole
 	FenceTimeout     time.Duration // how long locks are held while waiting for the tailer
 	Whole            bool          // one shard: source transactions are never split
+	MaxAttempts      int           // of a parked change before it is dead
+	RetryDelay       time.Duration // between them
 	Retry            retry.Policy
 }
 
@@ -71,6 +73,7 @@ type Worker struct {
 	shard  int
 	epoch  uint64
 	target Target
+	parked Parking
 	ledger Ledger
 	acks   Acknowledgements // nil where a stamp does not need to be acknowledged to be final (MySQL)
 	rules  conflict.Rules
@@ -79,6 +82,7 @@ type Worker struct {
 	log    *zap.Logger
 	reach  func(step string)
 
+	again chan struct{} // capacity 1: look for parked changes that are due
 	inbox *inbox
 	state map[string]*place // by source
 }
@@ -93,6 +97,7 @@ type place struct {
 // WorkerDeps are what a Worker is joined to.
 type WorkerDeps struct {
 	Target   Target
+	Parking  Parking
 	Ledger   Ledger
 	Acks     Acknowledgements
 	Rules    conflict.Rules
@@ -106,7 +111,7 @@ type WorkerDeps struct {
 // stands.
 func NewWorker(cfg ApplierConfig, shard int, epoch uint64, states map[string]State, d WorkerDeps) *Worker {
 	w := &Worker{
-		cfg: cfg, shard: shard, epoch: epoch, target: d.Target, ledger: d.Ledger, acks: d.Acks, rules: d.Rules,
+		cfg: cfg, shard: shard, epoch: epoch, target: d.Target, parked: d.Parking, again: make(chan struct{}, 1), ledger: d.Ledger, acks: d.Acks, rules: d.Rules,
 		watch: d.Observer, clock: d.Clock, log: d.Log, reach: d.Reached, state: map[string]*place{},
 	}
 	if w.reach == nil {
@@ -136,9 +141,15 @@ const mostIdle = 3600
 func (w *Worker) Run(ctx context.Context) error {
 	most := limit{rows: w.cfg.BatchRows, bytes: w.cfg.BatchBytes, whole: w.cfg.Whole, transactionBytes: w.cfg.TransactionBytes}
 	for {
-		source, items, err := w.inbox.take(ctx, most, nil)
+		source, items, err := w.inbox.take(ctx, most, w.again)
 		if err != nil {
 			return err
+		}
+		if len(items) == 0 {
+			if err := w.retryParked(ctx); err != nil {
+				return fmt.Errorf("trying parked changes of shard %d again: %w", w.shard, err)
+			}
+			continue
 		}
 		if err := w.process(ctx, source, items); err != nil {
 			return fmt.Errorf("applying shard %d of %s: %w", w.shard, source, err)
@@ -237,6 +248,8 @@ func (w *Worker) learn(b *batch, err error) lesson {
 	case errors.As(err, &unexpected):
 		l.reason = "unexpected_rows"
 		l.cure = func(ctx context.Context) (bool, error) { return false, w.catchUp(ctx, b) }
+	case errors.As(err, &refused) && b.unpark != 0:
+		l.cure = func(context.Context) (bool, error) { return false, refused }
 	case errors.As(err, &refused):
 		b.refuse(refused)
 		l.reason = "refused"

@@ -51,6 +51,7 @@ type batch struct {
 
 	// look: the ledger was found not to know which rows exist; the transaction looks at the rows themselves.
 	look    bool
+	unpark  uint64    // the id of the parked change that the batch is, tried again; 0: it comes from the topic
 	single  bool      // rows are written one by one, to find the one that the database refuses
 	decided *decision // of the last attempt
 }
@@ -129,10 +130,23 @@ func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decisi
 	for i, at := range b.order {
 		b.decideRow(d, here, rules.Rule(at.Table), at, b.candidates[at], known[i])
 	}
+	if b.unpark != 0 {
+		d.again(b.unpark)
+	}
 	for _, it := range b.rejects {
 		d.plan.Parks = append(d.plan.Parks, Park{Offset: it.Offset, State: Rejected, Reason: "malformed", Detail: it.Reject.Error(), Record: it.Record.Marshal()})
 	}
 	return d
+}
+
+// again makes the decision one on a parked change: it was read before, and ends here, written or superseded by a newer
+// one.
+func (d *decision) again(id uint64) {
+	c := &d.plan.Counts
+	c.Superseded = c.Lost + c.Duplicate
+	c.Read, c.Lost, c.Duplicate = 0, 0, 0
+	d.plan.Unpark = id
+	d.conflicts = nil // it was counted when it came
 }
 
 func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place, c *candidate, k Known) {
@@ -184,7 +198,7 @@ func (b *batch) expect(c *row.Change, kind envelope.Kind, k Known) Expect {
 func park(c *candidate) Park {
 	m, r := c.item.Message, c.refused
 	state := Parked
-	if r.Reason == ReasonMissing {
+	if r.Reason == ReasonMissing || r.Reason == reasonNoTable {
 		state = Waiting
 	}
 	return Park{
@@ -193,5 +207,8 @@ func park(c *candidate) Park {
 	}
 }
 
-// ReasonMissing is the reason of a change that needs a table or a column that the target does not have (yet).
-const ReasonMissing = "missing_column"
+// The reasons of a change that needs what the target does not have (yet): it waits, which is no failed attempt.
+const (
+	ReasonMissing = "missing_column"
+	reasonNoTable = "no_table"
+)

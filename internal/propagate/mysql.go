@@ -5,16 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
-	"meridian/internal/bus"
-	"meridian/internal/envelope"
 	"meridian/internal/mysqldb"
-	"meridian/internal/row"
 )
 
 // MySQLTarget is a MySQL or MariaDB database as the applier uses it.
@@ -24,7 +20,8 @@ type MySQLTarget struct {
 	schema *mysqldb.Schema
 
 	mu   sync.Mutex
-	held map[Place]row.Version // parked changes, the oldest of each row; see Holds
+	held map[Place]int    // how many parked changes a row has; see Holds
+	ids  map[uint64]Place // of those that were there at the start
 }
 
 // MySQLTargetConfig says which database it is.
@@ -41,7 +38,7 @@ func NewMySQLTarget(ctx context.Context, cfg MySQLTargetConfig) (*MySQLTarget, e
 	if err != nil {
 		return nil, err
 	}
-	t := &MySQLTarget{cfg: cfg, server: server, schema: mysqldb.NewSchema(server), held: map[Place]row.Version{}}
+	t := &MySQLTarget{cfg: cfg, server: server, schema: mysqldb.NewSchema(server)}
 	if err := errors.Join(t.makeState(ctx), t.loadHeld(ctx)); err != nil {
 		return nil, errors.Join(err, server.Close())
 	}
@@ -154,6 +151,9 @@ func (x *mysqlTransaction) Commit(context.Context) error {
 	err := x.tx.Commit()
 	if err == nil {
 		x.target.remember(x.plan.Parks)
+		if x.plan.Unpark != 0 {
+			x.target.forget(x.plan.Unpark)
+		}
 		return nil
 	}
 	if mysqldb.Lost(err) || errors.Is(err, sql.ErrTxDone) {
@@ -167,118 +167,4 @@ func (x *mysqlTransaction) Rollback(context.Context) {
 	if err := x.tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
 		x.target.cfg.Log.Debug("rolling back an apply transaction", zap.Error(err)) // the server does it when the connection ends
 	}
-}
-
-// park puts what is set aside beside the rows, in the transaction that moves the offset past it.
-func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
-	for i := range p.Parks {
-		if err := insertParked(ctx, x.tx, p.Source, p.Shard, &p.Parks[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-type execer interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-}
-
-func insertParked(ctx context.Context, e execer, source string, shard int, p *Park) error {
-	_, err := e.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `state`, `reason`, `detail`, `table_name`, `row_key`, "+
-		"`version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
-		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.Record)
-	if err != nil {
-		return fmt.Errorf("setting a change aside: %w", err)
-	}
-	return nil
-}
-
-// clip keeps a text within what the parked table holds, and valid.
-func clip(s string) string {
-	const most = 16 << 10
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strings.ToValidUTF8(s, "?")
-}
-
-// ParkedCount is how many changes are set aside for one reason.
-type ParkedCount struct {
-	State  ParkState
-	Table  string
-	Reason string
-	Count  uint64
-}
-
-// CountParked counts what is set aside.
-func (t *MySQLTarget) CountParked(ctx context.Context) (list []ParkedCount, err error) {
-	rows, err := t.server.DB.QueryContext(ctx, "SELECT `state`, `table_name`, `reason`, COUNT(*) FROM `meridian`.`parked` GROUP BY `state`, `table_name`, `reason`")
-	if err != nil {
-		return nil, fmt.Errorf("counting parked changes: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var c ParkedCount
-		var state string
-		if err := rows.Scan(&state, &c.Table, &c.Reason, &c.Count); err != nil {
-			return nil, fmt.Errorf("counting parked changes: %w", err)
-		}
-		c.State = ParkState(state)
-		list = append(list, c)
-	}
-	return list, rows.Err()
-}
-
-func (t *MySQLTarget) loadHeld(ctx context.Context) (err error) {
-	rows, err := t.server.DB.QueryContext(ctx, "SELECT `table_name`, `row_key`, `version_time`, `version_region` FROM `meridian`.`parked` WHERE `state` <> ?", string(Rejected))
-	if err != nil {
-		return fmt.Errorf("reading parked changes: %w", err)
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var p Park
-		var key []byte
-		if err := rows.Scan(&p.Table, &key, &p.Version.Time, &p.Version.Region); err != nil {
-			return fmt.Errorf("reading parked changes: %w", err)
-		}
-		p.Key, p.State = row.Key(key), Parked
-		t.remember([]Park{p})
-	}
-	return rows.Err()
-}
-
-func (t *MySQLTarget) remember(parks []Park) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range parks {
-		if parks[i].State != Rejected {
-			t.held[Place{parks[i].Table, parks[i].Key}] = parks[i].Version
-		}
-	}
-}
-
-// Holds tells whether a change to the row is parked: its tombstone may then not go, or the change, when it is tried
-// again, would bring a deleted row back.
-func (t *MySQLTarget) Holds(table string, key row.Key) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, ok := t.held[Place{table, key}]
-	return ok
-}
-
-// TooLarge implements Undeliverable: the change becomes a dead change in the region where it was written. Its place is
-// its version, as it has no offset.
-func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record) error {
-	c := m.Change
-	p := Park{
-		Offset: uint64(c.Version.Time), State: Dead, Reason: "too_large",
-		Detail: fmt.Sprintf("a record of %d bytes; bus.max_record_bytes and the topic's max.message.bytes bound it", r.Size()),
-		Table:  c.Table.String(), Key: c.Key, Version: c.Version, Record: r.Marshal(),
-	}
-	err := insertParked(ctx, t.server.DB, m.Source.Region, shard, &p)
-	if mysqldb.Reason(err) == "duplicate_key" {
-		return nil // after a restart: it is there already
-	}
-	t.remember([]Park{p})
-	return err
 }

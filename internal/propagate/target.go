@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"meridian/internal/mysqldb"
 	"meridian/internal/row"
@@ -108,7 +109,7 @@ type Plan struct {
 	Written     []Written
 	Writes      []Write
 	Parks       []Park
-	Unpark      []uint64 // ids of parked changes that this transaction ends
+	Unpark      uint64 // the id of the parked change that this transaction ends; 0: none
 	// Single writes rows one by one, to find out which of them the database refuses, and goes over those that it
 	// refused again until nothing changes any more: one may stand in another's way.
 	Single bool
@@ -163,6 +164,23 @@ const (
 	Dead     ParkState = "dead"     // it waits for a person
 	Rejected ParkState = "rejected" // a record that is no change of ours
 )
+
+// Parking is where parked changes are found again.
+type Parking interface {
+	// Due gives some of the shard's changes that were tried last before the given time.
+	Due(ctx context.Context, shard int, before time.Time, most int) ([]ParkedChange, error)
+	// Refused notes that a parked change was refused again, and what becomes of it.
+	Refused(ctx context.Context, id uint64, state ParkState, attempts int, reason, detail string) error
+}
+
+// ParkedChange is a parked change, to be tried again.
+type ParkedChange struct {
+	ID       uint64
+	Source   string
+	Attempts int
+	State    ParkState
+	Record   []byte // see bus.Record.Marshal
+}
 
 // Park is something set aside: a change that the database refused, or a record that is none.
 type Park struct {

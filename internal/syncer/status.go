@@ -168,5 +168,13 @@ func (s *Syncer) refresh(ctx context.Context, p *parts) error {
 	s.view.mu.Lock()
 	s.view.parked = counts
 	s.view.mu.Unlock()
+	for _, c := range counts {
+		if c.State == propagate.Parked || c.State == propagate.Waiting {
+			for _, w := range p.workers {
+				w.RetryParked()
+			}
+			break
+		}
+	}
 	return nil
 }

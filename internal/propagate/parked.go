@@ -1,0 +1,188 @@
+package propagate
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"meridian/internal/bus"
+	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
+	"meridian/internal/row"
+)
+
+// park puts what is set aside beside the rows, in the transaction that moves the offset past it.
+func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
+	for i := range p.Parks {
+		if err := insertParked(ctx, x.tx, p.Source, p.Shard, &p.Parks[i]); err != nil {
+			return err
+		}
+	}
+	if p.Unpark != 0 {
+		if _, err := x.tx.ExecContext(ctx, "DELETE FROM `meridian`.`parked` WHERE `id` = ?", p.Unpark); err != nil {
+			return fmt.Errorf("ending a parked change: %w", err)
+		}
+	}
+	return nil
+}
+
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func insertParked(ctx context.Context, e execer, source string, shard int, p *Park) error {
+	_, err := e.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `state`, `reason`, `detail`, `table_name`, `row_key`, "+
+		"`version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.Record)
+	if err != nil {
+		return fmt.Errorf("setting a change aside: %w", err)
+	}
+	return nil
+}
+
+// clip keeps a text within what the parked table holds, and valid.
+func clip(s string) string {
+	const most = 16 << 10
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.ToValidUTF8(s, "?")
+}
+
+// ParkedCount is how many changes are set aside for one reason.
+type ParkedCount struct {
+	State  ParkState
+	Table  string
+	Reason string
+	Count  uint64
+}
+
+// CountParked counts what is set aside.
+func (t *MySQLTarget) CountParked(ctx context.Context) (list []ParkedCount, err error) {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `state`, `table_name`, `reason`, COUNT(*) FROM `meridian`.`parked` GROUP BY `state`, `table_name`, `reason`")
+	if err != nil {
+		return nil, fmt.Errorf("counting parked changes: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c ParkedCount
+		var state string
+		if err := rows.Scan(&state, &c.Table, &c.Reason, &c.Count); err != nil {
+			return nil, fmt.Errorf("counting parked changes: %w", err)
+		}
+		c.State = ParkState(state)
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+// loadHeld reads which rows have parked changes.
+func (t *MySQLTarget) loadHeld(ctx context.Context) (err error) {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `id`, `table_name`, `row_key` FROM `meridian`.`parked` WHERE `state` <> ?", string(Rejected))
+	if err != nil {
+		return fmt.Errorf("reading parked changes: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	held := map[uint64]Place{}
+	for rows.Next() {
+		var id uint64
+		var p Place
+		var key []byte
+		if err := rows.Scan(&id, &p.Table, &key); err != nil {
+			return fmt.Errorf("reading parked changes: %w", err)
+		}
+		p.Key = row.Key(key)
+		held[id] = p
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held = map[Place]int{}
+	t.ids = held
+	for _, p := range held {
+		t.held[p]++
+	}
+	return rows.Err()
+}
+
+// remember notes rows that have parked changes now. Until the next start their ids are not known: they are held longer
+// than need be, which only keeps a tombstone longer.
+func (t *MySQLTarget) remember(parks []Park) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range parks {
+		if parks[i].State != Rejected {
+			t.held[Place{parks[i].Table, parks[i].Key}]++
+		}
+	}
+}
+
+// forget notes that a parked change has ended.
+func (t *MySQLTarget) forget(id uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p, ok := t.ids[id]; ok {
+		delete(t.ids, id)
+		if t.held[p]--; t.held[p] <= 0 {
+			delete(t.held, p)
+		}
+	}
+}
+
+// Holds tells whether a change to the row is parked: its tombstone may then not go, or the change, when it is tried
+// again, would bring a deleted row back.
+func (t *MySQLTarget) Holds(table string, key row.Key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.held[Place{table, key}] > 0
+}
+
+// Due implements Parking.
+func (t *MySQLTarget) Due(ctx context.Context, shard int, before time.Time, most int) (list []ParkedChange, err error) {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `id`, `source`, `attempts`, `state`, `record` FROM `meridian`.`parked` "+
+		"WHERE `shard` = ? AND `state` IN (?, ?) AND `tried_at` <= FROM_UNIXTIME(?) ORDER BY `id` LIMIT ?",
+		shard, string(Parked), string(Waiting), fmt.Sprintf("%.6f", float64(before.UnixMicro())/1e6), most)
+	if err != nil {
+		return nil, fmt.Errorf("reading parked changes: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var c ParkedChange
+		var state string
+		if err := rows.Scan(&c.ID, &c.Source, &c.Attempts, &state, &c.Record); err != nil {
+			return nil, fmt.Errorf("reading parked changes: %w", err)
+		}
+		c.State = ParkState(state)
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}
+
+// Refused implements Parking.
+func (t *MySQLTarget) Refused(ctx context.Context, id uint64, state ParkState, attempts int, reason, detail string) error {
+	_, err := t.server.DB.ExecContext(ctx, "UPDATE `meridian`.`parked` SET `state` = ?, `attempts` = ?, `reason` = ?, `detail` = ?, "+
+		"`tried_at` = CURRENT_TIMESTAMP(6) WHERE `id` = ?", string(state), attempts, reason, clip(detail), id)
+	if err != nil {
+		return fmt.Errorf("noting that a parked change was refused again: %w", err)
+	}
+	return nil
+}
+
+// TooLarge implements Undeliverable: the change becomes a dead change in the region where it was written. Its place is
+// its version, as it has no offset.
+func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record) error {
+	c := m.Change
+	p := Park{
+		Offset: uint64(c.Version.Time), State: Dead, Reason: "too_large",
+		Detail: fmt.Sprintf("a record of %d bytes; bus.max_record_bytes and the topic's max.message.bytes bound it", r.Size()),
+		Table:  c.Table.String(), Key: c.Key, Version: c.Version, Record: r.Marshal(),
+	}
+	err := insertParked(ctx, t.server.DB, m.Source.Region, shard, &p)
+	if mysqldb.Reason(err) == "duplicate_key" {
+		return nil // after a restart: it is there already
+	}
+	t.remember([]Park{p})
+	return err
+}
