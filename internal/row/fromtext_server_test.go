@@ -134,7 +134,7 @@ func TestFromText_ReadsEveryTypeExactly(t *testing.T) {
 				}
 				table := fmt.Sprintf("t%d", i)
 				s.exec("CREATE TABLE " + table + " (v " + c.definition + ", id INT) CHARACTER SET utf8mb4")
-				s.exec("INSERT INTO " + table + " (v, id) VALUES (" + c.expression + ", 1), (NULL, 2)")
+				s.exec("INSERT INTO " + table + " (v, id) VALUES (" + c.expression + ", 1)")
 				compareType(t, s, c, table)
 			}
 		})
