@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("ready")
 		<-ctx.Done()
 		fmt.Println("draining")
-		select {}
+		_, _ = os.Stdin.Read(make([]byte, 1)) // which nobody writes to
 	default:
 		testenv.Main(m, goleak.IgnoreCurrent())
 	}
@@ -245,9 +245,18 @@ func child(t *testing.T, mode string, args ...string) (*exec.Cmd, *bufio.Scanner
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil { // the test failed before it waited
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	})
 	return cmd, bufio.NewScanner(out)
 }
 

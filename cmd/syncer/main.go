@@ -18,11 +18,17 @@ func main() {
 	os.Exit(exitCode(run(untilSignal(context.Background()), os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
 }
 
-// untilSignal gives a context that the first SIGINT or SIGTERM ends: it asks for an orderly end. After it signals have their
-// usual effect again, so that a second one ends the process at once.
+// untilSignal gives a context that the first SIGINT or SIGTERM ends: it asks for an orderly end. By the time the context has
+// ended signals have their usual effect again, so that a second one ends the process at once.
 func untilSignal(ctx context.Context) context.Context {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, end := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		end()
+	}()
 	return ctx
 }
 

@@ -20,7 +20,7 @@ type statusCommand struct {
 	JSON     bool          `name:"json" help:"Print JSON."`
 	Watch    bool          `help:"Show it again every --interval, until Ctrl-C."`
 	Interval time.Duration `placeholder:"D" default:"2s" help:"How often --watch asks (${default})."`
-	Replicas int           `placeholder:"N" default:"1" help:"How many replicas each region has (${default})."`
+	Replicas int           `placeholder:"N" env:"MERIDIAN_REPLICAS" default:"1" help:"How many replicas each region has (${default})."`
 }
 
 // Help adds the example.

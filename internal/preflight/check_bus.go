@@ -15,9 +15,9 @@ type busFacts struct {
 	topics []*bus.Description // in the order of Bus.Topics; nil: there is none of that name
 }
 
-func askBus(ctx context.Context, b *Bus) busFacts {
+func askBus(ctx context.Context, b *Bus, region string) busFacts {
 	if _, err := b.Client.Ping(ctx); err != nil {
-		if b.Own && b.Embedded == b.Of {
+		if b.Embedded == region {
 			return busFacts{} // it begins with the process that is to be started
 		}
 		return busFacts{err: err}

@@ -265,13 +265,14 @@ func TestCheckBuses(t *testing.T) {
 		{"embedded here", Bus{Own: true, Embedded: "here", Client: fakeKafka{down: down}}, map[string]Result{"kafka": OK}, "serves it at"},
 		{"embedded here, and running", Bus{Own: true, Embedded: "here", Client: fakeKafka{topics: map[string]*bus.Description{topic.Name: {Name: topic.Name, Partitions: 4}}}},
 			map[string]Result{"kafka": OK, "topics": Fail}, "4 partitions"},
+		{"abroad on our own embedded bus", Bus{Of: "there", Embedded: "here", Client: fakeKafka{down: down}}, map[string]Result{}, ""},
 		{"abroad", Bus{Of: "there", Client: fakeKafka{down: down}}, map[string]Result{"kafka_abroad": Warn}, "there:"},
 	} {
 		c.bus.Topics, c.bus.Brokers = []bus.Topic{topic}, []string{"kafka:9092"}
 		if c.bus.Of == "" {
 			c.bus.Of = "here"
 		}
-		i := &inspection{config: Config{Region: Region{Name: "here"}, Buses: []Bus{c.bus}}, buses: []busFacts{askBus(t.Context(), &c.bus)}}
+		i := &inspection{config: Config{Region: Region{Name: "here"}, Buses: []Bus{c.bus}}, buses: []busFacts{askBus(t.Context(), &c.bus, "here")}}
 		checks := checkBuses(i)
 		text := ""
 		for _, got := range checks {

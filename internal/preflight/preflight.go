@@ -146,7 +146,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		limited(func(ctx context.Context) { i.others[n] = gather(ctx, c.Others[n], c.Tables, false) })
 	}
 	for n := range c.Buses {
-		limited(func(ctx context.Context) { i.buses[n] = askBus(ctx, &c.Buses[n]) })
+		limited(func(ctx context.Context) { i.buses[n] = askBus(ctx, &c.Buses[n], c.Region.Name) })
 	}
 	i.disk = lookAtDisk(c.Directory)
 	asking.Wait()
