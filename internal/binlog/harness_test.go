@@ -50,7 +50,7 @@ type recorder struct {
 	open     *seen
 	last     *binlog.End // of a Commit or Progress
 	progress int
-	stamp []string
+	stamp    []string
 	onChange func(*binlog.Rows) error // nil: none
 	onCommit func(*binlog.End) error
 	discard  bool // keep counts only
@@ -109,7 +109,10 @@ func (r *recorder) Commit(_ context.Context, end *binlog.End) error {
 }
 
 func (r *recorder) Progress(_ context.Context, end *binlog.End) error {
-	r.locked(func() { r.last, r.progress = end, r.progress+1; r.stamp = append(r.stamp, time.Now().Format("05.000 ")+end.Coordinates.String()) })
+	r.locked(func() {
+		r.last, r.progress = end, r.progress+1
+		r.stamp = append(r.stamp, time.Now().Format("05.000 ")+end.Coordinates.String())
+	})
 	return nil
 }
 
