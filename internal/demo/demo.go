@@ -168,6 +168,11 @@ func (d *demo) program(ctx context.Context, cache string) (*servers.Program, err
 	if err != nil {
 		return nil, err
 	}
+	for _, kind := range servers.Kinds() { // one of the cache runs by its own loader only
+		if program, err := servers.Find(ctx, cache, kind); err == nil && program.Path == path {
+			return program, nil
+		}
+	}
 	program, err := servers.At(ctx, path)
 	if err == nil && !program.Kind.IsDatabase() {
 		return nil, fmt.Errorf("%s is a %s: --mysqld wants a mysqld or mariadbd", path, program.Kind)
@@ -257,6 +262,7 @@ func (d *demo) settle(ctx context.Context) error {
 // close ends everything, the region that serves the bus last: what the others have captured is still to be acknowledged.
 func (d *demo) close(ctx context.Context, keepLogs bool) error {
 	var errs []error
+	d.screen.say("ending everything")
 	if d.stop != nil {
 		d.stop()
 		errs = append(errs, d.watching.Wait())
@@ -282,7 +288,7 @@ func (d *demo) close(ctx context.Context, keepLogs bool) error {
 			errs = append(errs, port.Release())
 		}
 	}
-	if !keepLogs {
+	if !keepLogs || len(d.regions) == 0 {
 		return errors.Join(append(errs, d.folder.Remove())...)
 	}
 	for _, r := range d.regions {

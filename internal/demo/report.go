@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"meridian/internal/console"
 )
@@ -40,7 +41,14 @@ func (d *demo) reportStory(out *strings.Builder, last snapshot, colors bool) {
 		transactions, d.options.Duration, conflicts)
 	_ = t.Write(out, colors) // a Builder takes everything
 	s := &d.story
-	fmt.Fprintf(out, "\n%s was cut off for %.1f s and was %.1f s behind then", d.regions[len(d.regions)-1].name, s.cut.Seconds(), s.behind.Seconds())
+	out.WriteByte('\n')
+	half, ok := s.delays.quantile(0.5)
+	most, okMost := s.delays.quantile(0.99)
+	if ok && okMost {
+		fmt.Fprintf(out, "Before the line was cut, half of the changes were visible in another region %v after their commit, 99%% of them %v after it.\n",
+			half.Round(time.Millisecond), most.Round(time.Millisecond))
+	}
+	fmt.Fprintf(out, "%s was cut off for %.1f s and was %.1f s behind then", d.regions[len(d.regions)-1].name, s.cut.Seconds(), s.behind.Seconds())
 	if s.caughtUp > 0 {
 		fmt.Fprintf(out, "; it had caught up %.1f s after the line was whole again", s.caughtUp.Seconds())
 	}

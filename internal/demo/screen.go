@@ -12,7 +12,7 @@ import (
 )
 
 // screen shows how things go: on a terminal a table that is drawn again in its place, with what is said above it; elsewhere
-// a line for each thing said, and now and then one for the table.
+// a line for each thing said, and now and then one for each of the table's rows.
 type screen struct {
 	out    io.Writer
 	began  time.Time
@@ -21,7 +21,7 @@ type screen struct {
 
 	mu    sync.Mutex
 	drawn int       // lines of the table that stands at the bottom
-	lined time.Time // when the last line for a table was written
+	lined time.Time // when the table was last written as lines
 }
 
 func newScreen(out io.Writer) *screen {
@@ -60,7 +60,7 @@ func (s *screen) clear() {
 }
 
 // lineEvery is how often a table becomes a line where there is no terminal.
-const lineEvery = 2 * time.Second
+const lineEvery = 3 * time.Second
 
 // draw shows the table under a title.
 func (s *screen) draw(title string, t *console.Table) {
@@ -69,7 +69,9 @@ func (s *screen) draw(title string, t *console.Table) {
 	if !s.live {
 		if now := time.Now(); now.Sub(s.lined) >= lineEvery {
 			s.lined = now
-			_, _ = fmt.Fprintf(s.out, "%5.1fs  %s\n", time.Since(s.began).Seconds(), title+asLine(t))
+			for _, cells := range t.Rows {
+				_, _ = fmt.Fprintf(s.out, "%5.1fs  %s  %s\n", now.Sub(s.began).Seconds(), title, asLine(t.Header, cells))
+			}
 		}
 		return
 	}
@@ -82,25 +84,19 @@ func (s *screen) draw(title string, t *console.Table) {
 	s.drawn = strings.Count(text.String(), "\n")
 }
 
-// asLine is the table in one line: each row's first cell, then the other cells that have something to say.
-func asLine(t *console.Table) string {
-	var out strings.Builder
-	for _, cells := range t.Rows {
-		out.WriteString("  |  ")
-		for i, c := range cells {
-			switch {
-			case c.Text == "" || c.Text == "-":
-			case i == 0:
-				out.WriteString(c.Text + " ")
-			case i == len(cells)-1:
-				const widest = 40
-				out.WriteString(cut(c.Text, widest))
-			default:
-				out.WriteString(strings.ToLower(t.Header[i]) + "=" + c.Text + " ")
-			}
+// asLine is a row of the table in a line of its own.
+func asLine(header []string, cells []console.Cell) string {
+	var words []string
+	for i, c := range cells {
+		switch {
+		case c.Text == "" || c.Text == "-":
+		case i == 0 || i == len(cells)-1:
+			words = append(words, c.Text)
+		default:
+			words = append(words, strings.ToLower(header[i])+"="+c.Text)
 		}
 	}
-	return strings.TrimRight(out.String(), " ")
+	return strings.Join(words, " ")
 }
 
 // fit shortens the last column so that no line of the table is wider than the terminal: a line that is broken in two could

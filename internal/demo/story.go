@@ -18,6 +18,7 @@ type story struct {
 	behind   time.Duration // how far the last region fell behind meanwhile, at most
 	caughtUp time.Duration // from the heal on
 	settled  time.Duration // from the last write on
+	delays   delays        // of the changes before the cut
 
 	mu       sync.Mutex
 	stage    string
@@ -152,6 +153,9 @@ func (d *demo) write(ctx context.Context) error {
 	}
 	third := d.options.Duration / 3
 	err := d.pass(writersCtx, third)
+	if err == nil {
+		s.delays, err = d.watch.askDelays(writersCtx)
+	}
 	if err == nil {
 		d.screen.say("cutting the line between %s and the others", last.name)
 		if err = d.cutFor(writersCtx, third); err == nil {
