@@ -196,7 +196,7 @@ func TestClassify_WhatServersRefuseOfARow(t *testing.T) {
 			"no_table":       "INSERT INTO " + b.schema + ".nothing VALUES (1)",
 			"unknown_column": "INSERT INTO " + b.schema + ".target (id, zz) VALUES (9, 1)",
 		} {
-			_, err := b.try(b.server.DB, query)
+			_, err = b.try(b.server.DB, query)
 			checkVerdict(t, what, err, mysqldb.Refused, what)
 		}
 		_, err = b.try(b.server.DB, "INSERT INTO nowhere_at_all.t VALUES (1)")
@@ -318,12 +318,20 @@ func TestClassify_ReadOnlyServerAndMissingPrivileges(t *testing.T) {
 func TestClassify_ARowThatIsLargerThanAPacket(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
 		info := b.create("t", "id INT PRIMARY KEY, x LONGTEXT")
-		query, n, err := b.mapping(info, info.Table).InsertRows(nil, [][]row.Value{
-			{row.IntValue(1), row.TextValue(strings.Repeat("x", b.server.MaxPacket))}, {row.IntValue(2), row.NullValue()}})
+		before := b.value("SELECT @@GLOBAL.max_allowed_packet")
+		b.exec("SET GLOBAL max_allowed_packet = 1048576")
+		small := b.open(mysqldb.Config{})
+		b.exec("SET GLOBAL max_allowed_packet = " + before)
+		m, err := small.Mapping(info, info.Table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		query, n, err := m.InsertRows(nil, [][]row.Value{
+			{row.IntValue(1), row.TextValue(strings.Repeat("x", small.MaxPacket))}, {row.IntValue(2), row.NullValue()}})
 		if err != nil || n != 1 {
 			t.Fatal(n, err)
 		}
-		_, err = b.try(b.server.DB, string(query))
+		_, err = b.try(small.DB, string(query))
 		checkVerdict(t, "too large", err, mysqldb.Refused, "too_large")
 	})
 }

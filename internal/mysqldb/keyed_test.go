@@ -203,7 +203,7 @@ func TestMapping_LooksKeysUpInALargeTable(t *testing.T) {
 			return []row.Value{row.IntValue(int64(i / 10)), row.TextValue(fmt.Sprint("é", i)), row.IntValue(int64(i % 3))}
 		}
 		var images [][]row.Value
-		for i := range 5000 {
+		for i := range 2000 {
 			images = append(images, image(i))
 		}
 		b.write(m.InsertRows, images)
@@ -220,7 +220,7 @@ func TestMapping_LooksKeysUpInALargeTable(t *testing.T) {
 			}
 			b.checkPlan("DELETE", string(query))
 		}
-		if n := b.write(m.DeleteRows, images); n != 5000 {
+		if n := b.write(m.DeleteRows, images); n != 2000 {
 			t.Errorf("%d rows deleted", n)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"net"
 	"testing"
 
@@ -12,7 +13,16 @@ import (
 	"meridian/internal/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		// Each check is several statements on a server, and there are four servers.
+		if err := checks.Value.Set("30"); err != nil {
+			panic(err)
+		}
+	}
+	testenv.Main(m)
+}
 
 // kinds are the servers that every statement and every answer is tried on.
 var kinds = []testenv.Kind{testenv.KindMySQL, testenv.KindMySQL80, testenv.KindMariaDB, testenv.KindMariaDB1011}

@@ -2,6 +2,8 @@ package mysqldb_test
 
 import (
 	"errors"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -11,14 +13,14 @@ import (
 
 func TestOpen_FixesTheSession(t *testing.T) {
 	everywhere(t, func(t *testing.T, b *bench) {
-		s := b.open(mysqldb.Config{LockTimeout: 1500 * time.Millisecond, NoForeignKeyChecks: true})
+		s := b.open(mysqldb.Config{LockTimeout: 1500 * time.Millisecond, AbandonAfter: 6500 * time.Millisecond, NoForeignKeyChecks: true})
 		isolation := "@@transaction_isolation"
 		if b.maria() {
 			isolation = "@@tx_isolation"
 		}
 		for variable, want := range map[string]string{
 			"@@time_zone": "+00:00", "@@character_set_client": "utf8mb4", "@@character_set_connection": "utf8mb4", "@@character_set_results": "",
-			"@@autocommit+0": "1", "@@foreign_key_checks+0": "0", "@@innodb_lock_wait_timeout": "2", "@@lock_wait_timeout": "2",
+			"@@autocommit+0": "1", "@@foreign_key_checks+0": "0", "@@innodb_lock_wait_timeout": "2", "@@lock_wait_timeout": "2", "@@wait_timeout": "7",
 			"@@collation_connection": "utf8mb4_general_ci", isolation: "READ-COMMITTED",
 			"@@sql_mode": "NO_AUTO_VALUE_ON_ZERO,STRICT_ALL_TABLES,ALLOW_INVALID_DATES", "@@sql_safe_updates+0": "0",
 		} {
@@ -114,6 +116,32 @@ func TestOpen_SpeaksTLS(t *testing.T) {
 	if mysqldb.Classify(err) != mysqldb.Denied {
 		t.Errorf("a certificate of another authority gave: %v", err)
 	}
+}
+
+func TestOpen_TakesAConnectionThatBreaksInTheHandshakeAsTransient(t *testing.T) {
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var gone sync.WaitGroup
+	gone.Go(func() {
+		for {
+			conn, failed := listener.Accept()
+			if failed != nil {
+				return
+			}
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0) // a reset, not an end
+			}
+			_ = conn.Close()
+		}
+	})
+	_, err = mysqldb.Open(t.Context(), mysqldb.Config{Address: listener.Addr().String()})
+	checkVerdict(t, "reset in the handshake", err, mysqldb.Transient, "connection")
+	if err = listener.Close(); err != nil {
+		t.Error(err)
+	}
+	gone.Wait()
 }
 
 func TestServer_MeasuresTheServersClock(t *testing.T) {
