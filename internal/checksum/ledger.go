@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"meridian/internal/row"
 )
@@ -96,9 +97,9 @@ type tableShard struct {
 func Open(opts Options) (*Ledger, error) {
 	db, err := bbolt.Open(opts.Path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("%s: %w", opts.Path, ErrLocked)
-	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch):
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%s: %w: %w", opts.Path, ErrDamaged, err)
 	case err != nil:
 		return nil, fmt.Errorf("opening the ledger %s: %w", opts.Path, err)
@@ -241,9 +242,9 @@ func (l *Ledger) Lookup(places []Place) (entries []Entry, found []bool, err erro
 			if !ok {
 				continue
 			}
-			s, ok, err := l.get(b, entryKey(buf[:0], id, row.Shard(p.Table, p.Key, l.opts.Shards), p.Key))
-			if err != nil {
-				return err
+			s, ok, failed := l.get(b, entryKey(buf[:0], id, row.Shard(p.Table, p.Key, l.opts.Shards), p.Key))
+			if failed != nil {
+				return failed
 			}
 			if ok {
 				entries[i], found[i] = l.entry(s), true

@@ -1,7 +1,6 @@
 package checksum_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -78,16 +77,6 @@ func lookup(t failer, l *checksum.Ledger, id int64) (checksum.Entry, bool) {
 		t.Fatalf("lookup: %v", err)
 	}
 	return entries[0], found[0]
-}
-
-func flush(t failer, l *checksum.Ledger, checkpoint string) {
-	t.Helper()
-	if !l.Freeze(checksum.Cut{Checkpoint: []byte(checkpoint), Own: []uint64{1, 2, 3, 4}}) {
-		t.Fatalf("freeze: one is under way")
-	}
-	if _, err := l.Flush(context.Background()); err != nil { //nolint:usetesting // rapid's T has no context
-		t.Fatalf("flush: %v", err)
-	}
 }
 
 func TestStamp_IsAboveWhatItOverwrites(t *testing.T) {
@@ -178,7 +167,7 @@ func (m *model) check(t failer, l *checksum.Ledger, what string) {
 // The flush is an exact cut: whenever the process ends, at any step of a flush or between two, the file holds the ledger
 // as it was at its checkpoint, and nothing newer.
 func TestFlush_IsAnExactCutWheneverTheProcessEnds(t *testing.T) {
-	dir := t.TempDir()
+	dir, background := t.TempDir(), t.Context()
 	run := 0
 	rapid.Check(t, func(t *rapid.T) {
 		run++
@@ -217,7 +206,7 @@ func TestFlush_IsAnExactCutWheneverTheProcessEnds(t *testing.T) {
 				}
 			case 4:
 				if frozen != nil {
-					if _, err := l.Flush(context.Background()); err != nil { //nolint:usetesting // rapid's T has no context
+					if _, err := l.Flush(background); err != nil {
 						t.Fatalf("flush: %v", err)
 					}
 					durable, frozen = frozen, nil
@@ -232,7 +221,7 @@ func TestFlush_IsAnExactCutWheneverTheProcessEnds(t *testing.T) {
 							}
 						}
 					}()
-					if _, err := l.Flush(context.Background()); err != nil { //nolint:usetesting // rapid's T has no context
+					if _, err := l.Flush(background); err != nil {
 						t.Fatalf("flush: %v", err)
 					}
 				}()

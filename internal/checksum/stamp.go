@@ -88,26 +88,30 @@ func (l *Ledger) Replay(replayed []Replayed) (wentBack int, err error) {
 	err = l.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketEntries)
 		for i := range replayed {
-			r := &replayed[i]
-			at, err := l.place(r.Table, r.Key)
-			if err != nil {
-				return err
+			back, failed := l.replay(b, &replayed[i])
+			if failed != nil {
+				return failed
 			}
-			old, found, err := l.get(b, l.scratch)
-			if err != nil {
-				return fmt.Errorf("table %s: %w", r.Table, err)
-			}
-			if found && l.entry(old).Version.Newer(r.Version) {
+			if back {
 				wentBack++
-			}
-			e := Entry{Version: r.Version, Digest: r.Digest, Columns: r.Columns, Deleted: r.Deleted, Suspect: r.Suspect}
-			if err := l.put(at, r.Key, old, found, e); err != nil {
-				return err
 			}
 		}
 		return nil
 	})
 	return wentBack, err
+}
+
+func (l *Ledger) replay(file *bbolt.Bucket, r *Replayed) (wentBack bool, err error) {
+	at, err := l.place(r.Table, r.Key)
+	if err != nil {
+		return false, err
+	}
+	old, found, err := l.get(file, l.scratch)
+	if err != nil {
+		return false, fmt.Errorf("table %s: %w", r.Table, err)
+	}
+	e := Entry{Version: r.Version, Digest: r.Digest, Columns: r.Columns, Deleted: r.Deleted, Suspect: r.Suspect}
+	return found && l.entry(old).Version.Newer(r.Version), l.put(at, r.Key, old, found, e)
 }
 
 // place numbers the table, leaves the row's place in l.scratch, and gives its table and shard.

@@ -127,7 +127,7 @@ func (w *Worker) catchUp(ctx context.Context, b *batch) error {
 	if err != nil {
 		return err
 	}
-	if err := w.waitTailer(ctx); err != nil {
+	if err = w.waitTailer(ctx); err != nil {
 		return err
 	}
 	after, err := w.ledger.Lookup(b.order)

@@ -45,7 +45,7 @@ func claimShard(ctx context.Context, tx *sql.Tx, holder string, shard int, sourc
 	if err != nil {
 		return 0, err
 	}
-	if err := tx.QueryRowContext(ctx, "SELECT `epoch` FROM `meridian`.`owner` WHERE `shard` = ? FOR UPDATE", shard).Scan(&epoch); err != nil {
+	if err = tx.QueryRowContext(ctx, "SELECT `epoch` FROM `meridian`.`owner` WHERE `shard` = ? FOR UPDATE", shard).Scan(&epoch); err != nil {
 		return 0, err
 	}
 	for _, source := range sources {

@@ -69,8 +69,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		c.watch(Progress{Source: c.cfg.Source, Shard: c.cfg.Shard, Next: next, End: uint64(max(end, 0)), Err: err})
 		if err != nil {
-			announced = c.announce(err, announced)
-			if err := backoff.Failed(ctx, err); err != nil {
+			if !announced {
+				announced = true
+				c.announce(err)
+			}
+			if err = backoff.Failed(ctx, err); err != nil {
 				return err
 			}
 			continue
@@ -87,17 +90,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 }
 
 // announce logs a failure once until it is over; a gap is an error, everything else passes by itself.
-func (c *Consumer) announce(err error, announced bool) bool {
-	if announced {
-		return true
-	}
+func (c *Consumer) announce(err error) {
 	log := c.log.Warn
 	var gap *bus.GapError
 	if errors.As(err, &gap) {
 		log = c.log.Error
 	}
 	log("cannot read another region's changes; trying again", zap.String("source", c.cfg.Source), zap.Int("shard", c.cfg.Shard), zap.Error(err))
-	return true
 }
 
 func (c *Consumer) read(records []bus.Record) []Inbound {

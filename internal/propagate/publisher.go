@@ -335,7 +335,7 @@ func (p *Publisher) produce(ctx context.Context, shard int, records []bus.Record
 		p.retried(err)
 		p.log.Warn("the bus did not acknowledge; trying again",
 			zap.String("topic", p.cfg.Topic), zap.Int("partition", shard), zap.Int("records", len(records)), zap.Error(err))
-		if err := backoff.Failed(ctx, err); err != nil {
+		if err = backoff.Failed(ctx, err); err != nil {
 			return 0, err
 		}
 	}
@@ -354,7 +354,7 @@ func (p *Publisher) setAside(ctx context.Context, shard int, m *envelope.Message
 			return err
 		}
 		p.log.Warn("a dead change could not be stored; trying again", zap.Error(err))
-		if err := backoff.Failed(ctx, err); err != nil {
+		if err = backoff.Failed(ctx, err); err != nil {
 			return err
 		}
 	}

@@ -154,9 +154,9 @@ func (x *mysqlTransaction) look(ctx context.Context, g *group) (map[row.Key]bool
 			return nil, err
 		}
 		err = mysqldb.QueryRows(ctx, x.tx, string(query), target.Table, target.PrimaryKey, func(values []row.Value) error {
-			key, err := target.KeyOf(values)
+			key, failed := target.KeyOf(values)
 			exists[key] = true
-			return err
+			return failed
 		})
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"meridian/internal/binlog"
 	"meridian/internal/checksum"
 	"meridian/internal/envelope"
+	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
 	"meridian/internal/retry"
 	"meridian/internal/row"
@@ -39,6 +40,7 @@ type Capture struct {
 
 	sequence uint64
 	known    map[stampKey]stamp
+	tip      mysqldb.Coordinates // where the binlog ended after the claim: known is from before it
 	tx       *transaction
 	resumed  *transaction // interrupted by a lost connection; taken up again if the same comes first
 	last     *binlog.End
@@ -396,10 +398,11 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 	if err != nil {
 		return fmt.Errorf("writing down the checkpoint: %w", err)
 	}
-	cut := checksum.Cut{Checkpoint: body, Own: make([]uint64, c.cfg.Shards), Sequence: c.sequence}
-	for s, n := range ends {
-		cut.Own[s] = uint64(max(n, 0))
+	own, err := c.ownOffsets(ends)
+	if err != nil {
+		return err
 	}
+	cut := checksum.Cut{Checkpoint: body, Own: own, Sequence: c.sequence}
 	for {
 		done := c.flushing.done()
 		if c.ledger.Freeze(cut) {
@@ -420,6 +423,23 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 	}
 	c.flushing.start()
 	return nil
+}
+
+// ownOffsets gives, for each shard, an offset of the own topic before which nothing is newer than what has been read. Until
+// the tailer has passed all that an older process has published, that is what the last cut had: a process that dies
+// before that must find these stamps again.
+func (c *Capture) ownOffsets(ends map[int]int64) ([]uint64, error) {
+	own := make([]uint64, c.cfg.Shards)
+	if at, ok := c.ledger.Passed(); !ok || at.Server != c.tip.Server || at.Compare(c.tip) < 0 {
+		_, last, err := c.ledger.Checkpoint()
+		copy(own, last)
+		return own, err
+	}
+	c.known = nil
+	for s, n := range ends {
+		own[s] = uint64(max(n, 0))
+	}
+	return own, nil
 }
 
 // finish writes the ledger once more, when the tailer has ended.

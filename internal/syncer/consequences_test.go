@@ -106,7 +106,7 @@ func TestGapLock_KeepsALocalInsertOutBesideADeleteOfAnAbsentRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil {
+	if _, err = conn.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil {
 		t.Fatal(err)
 	}
 	_, err = conn.ExecContext(t.Context(), "INSERT INTO orders VALUES (5, 'again', 6)")

@@ -133,7 +133,7 @@ func (f *flusher) flush(ctx context.Context) error {
 		}
 		f.trouble(err)
 		f.log.Error("the ledger cannot be written; capture stops when its memory is full, nothing is lost; trying again", zap.Error(err))
-		if err := backoff.Failed(ctx, err); err != nil {
+		if err = backoff.Failed(ctx, err); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,6 @@ type Health struct {
 	troubles map[string]string // by component: what keeps it from working, in words
 	captured time.Time         // everything committed up to this time is in the topic
 	sources  map[string]*sourceHealth
-	ready    bool // the first round is over: caught up once
 	stats    Totals
 }
 
@@ -29,7 +28,6 @@ type sourceHealth struct {
 	heard    map[int]time.Time // by shard: everything up to this time is applied
 	progress map[int]propagate.Progress
 	counts   map[int]propagate.Counts // since the process began
-	skew     *time.Duration
 }
 
 func newHealth(sources []string) *Health {

@@ -89,7 +89,7 @@ func (s *Syncer) listen(ctx context.Context, c *bus.Client, region string) error
 			continue
 		}
 		next = -1 // old heartbeats say nothing about clocks: after any failure, from the end again
-		if err := backoff.Failed(ctx, err); err != nil {
+		if err = backoff.Failed(ctx, err); err != nil {
 			return err
 		}
 	}

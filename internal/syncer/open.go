@@ -40,7 +40,10 @@ func (s *Syncer) open(ctx context.Context, p *parts) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openLedger(ctx, p, ends, executed, states); err != nil {
+	if p.tip, err = p.server.Coordinates(ctx, p.server.DB); err != nil {
+		return s.again(err)
+	}
+	if err = s.openLedger(ctx, p, ends, executed, states); err != nil {
 		return err
 	}
 	known, err := s.readBack(ctx, p, ends)
@@ -72,7 +75,7 @@ func (s *Syncer) openServers(ctx context.Context, p *parts) (err error) {
 		return err
 	}
 	for _, topic := range s.topics() {
-		if err := p.home.EnsureTopic(ctx, topic); err != nil {
+		if err = p.home.EnsureTopic(ctx, topic); err != nil {
 			return s.again(fmt.Errorf("topic %s: %w", topic.Name, err))
 		}
 	}
@@ -112,11 +115,11 @@ func (s *Syncer) openLedger(ctx context.Context, p *parts, ends map[int]int64, e
 	}
 	if len(body) == 0 { // nothing, or an unfinished rebuild: start from an empty file
 		if l != nil {
-			if err := l.Close(); err != nil {
+			if err = l.Close(); err != nil {
 				return fmt.Errorf("closing a lost ledger: %w", err)
 			}
 		}
-		if err := checksum.Remove(opts.Path); err != nil {
+		if err = checksum.Remove(opts.Path); err != nil {
 			return err
 		}
 		if l, err = checksum.Open(opts); err != nil {

@@ -74,11 +74,11 @@ func (r *rebuild) verifyRows(ctx context.Context, source *row.Table, changes []*
 			return err
 		}
 		err = mysqldb.QueryRows(ctx, r.p.server.DB, string(query), info.Table, columns, func(values []row.Value) error {
-			key, err := info.Key(values)
-			if err == nil {
+			key, failed := info.Key(values)
+			if failed == nil {
 				digests[key] = info.Digest(key, values)
 			}
-			return err
+			return failed
 		})
 		if err != nil {
 			return err

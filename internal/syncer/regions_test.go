@@ -218,7 +218,7 @@ func (g *region) execOutOfBand(query string) {
 
 func (g *region) open() *sql.DB {
 	g.t.Helper()
-	return g.db.Open(g.cfg.Tables.(tables).schema)
+	return g.db.Open(g.all.schema)
 }
 
 // rows gives all rows of a table as text, in the key's order.

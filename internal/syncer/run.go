@@ -60,7 +60,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 		}
 		s.cfg.Log.Warn("starting over", zap.String("region", s.cfg.Region), zap.Error(err))
 		s.health.trouble("start", err)
-		if err := backoff.Failed(ctx, err); err != nil {
+		if err = backoff.Failed(ctx, err); err != nil {
 			return nil //nolint:nilerr // the context has ended while waiting
 		}
 	}
@@ -86,6 +86,7 @@ type parts struct {
 	flushing  *flushing
 	epochs    map[int]uint64
 	start     checkpoint
+	tip       mysqldb.Coordinates // where the binlog ended after the claim
 }
 
 // once opens everything, runs it, and closes it.
@@ -116,23 +117,23 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	defer context.AfterFunc(lateCtx, endEarly)()
 	early, earlyCtx := errgroup.WithContext(earlyCtx)
 
-	s.actor(late, lateCtx, "publish", p.publisher.Run)
-	s.actor(late, lateCtx, "flush", s.flusher(p).run)
-	s.actor(early, earlyCtx, "capture", func(ctx context.Context) error { return s.tail(ctx, p) })
-	s.actor(early, earlyCtx, "pulse", s.pulse(p).run)
+	s.actor(lateCtx, late, "publish", p.publisher.Run)
+	s.actor(lateCtx, late, "flush", s.flusher(p).run)
+	s.actor(earlyCtx, early, "capture", func(ctx context.Context) error { return s.tail(ctx, p) })
+	s.actor(earlyCtx, early, "pulse", s.pulse(p).run)
 	for _, w := range p.workers {
-		s.actor(early, earlyCtx, "apply", w.Run)
+		s.actor(earlyCtx, early, "apply", w.Run)
 	}
 	for _, c := range s.consumers(p) {
-		s.actor(early, earlyCtx, "consume", c.Run)
+		s.actor(earlyCtx, early, "consume", c.Run)
 	}
 	if s.cfg.Replica == 0 {
-		s.actor(early, earlyCtx, "heartbeat", func(ctx context.Context) error { return s.heartbeats(ctx, p) })
+		s.actor(earlyCtx, early, "heartbeat", func(ctx context.Context) error { return s.heartbeats(ctx, p) })
 		for region, c := range p.abroad {
-			s.actor(early, earlyCtx, "listen", func(ctx context.Context) error { return s.listen(ctx, c, region) })
+			s.actor(earlyCtx, early, "listen", func(ctx context.Context) error { return s.listen(ctx, c, region) })
 		}
 	}
-	s.actor(early, earlyCtx, "housekeeping", func(ctx context.Context) error { return s.housekeeping(ctx, p) })
+	s.actor(earlyCtx, early, "housekeeping", func(ctx context.Context) error { return s.housekeeping(ctx, p) })
 
 	err := early.Wait()
 	s.drain(lateCtx, p)
@@ -143,7 +144,7 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	return err
 }
 
-func (s *Syncer) actor(g *errgroup.Group, ctx context.Context, name string, f func(context.Context) error) {
+func (s *Syncer) actor(ctx context.Context, g *errgroup.Group, name string, f func(context.Context) error) {
 	up := s.cfg.Metrics.up.WithLabelValues(name)
 	g.Go(func() error {
 		up.Inc()

@@ -105,7 +105,7 @@ func (g *region) entries() map[checksum.Place]checksum.Entry {
 		g.t.Fatal(err)
 	}
 	defer server.Close()
-	info, err := server.LoadTable(g.t.Context(), g.cfg.Tables.(tables).schema, "orders")
+	info, err := server.LoadTable(g.t.Context(), g.all.schema, "orders")
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -116,14 +116,14 @@ func (g *region) entries() map[checksum.Place]checksum.Entry {
 	query := append(mysqldb.AppendSelectList([]byte("SELECT "), info.Table, columns, ""), " FROM "+info.String()...)
 	found := map[checksum.Place]checksum.Entry{}
 	err = mysqldb.QueryRows(g.t.Context(), server.DB, string(query), info.Table, columns, func(values []row.Value) error {
-		key, err := info.Key(values)
-		if err != nil {
-			return err
+		key, failed := info.Key(values)
+		if failed != nil {
+			return failed
 		}
 		at := checksum.Place{Table: info.String(), Key: key}
-		entries, ok, err := l.Lookup([]checksum.Place{at})
-		if err != nil {
-			return err
+		entries, ok, failed := l.Lookup([]checksum.Place{at})
+		if failed != nil {
+			return failed
 		}
 		if !ok[0] || entries[0].Deleted || entries[0].Digest != info.Digest(key, values) {
 			return errors.New("the ledger does not agree with a row")

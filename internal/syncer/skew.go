@@ -32,11 +32,10 @@ func NewSkew(here string, most time.Duration) *Skew {
 func (s *Skew) Heard(region string, sent, received time.Time, observed map[string]time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d := append(s.delays[region], received.Sub(sent))
-	if len(d) > skewWindow {
-		d = slices.Delete(d, 0, len(d)-skewWindow)
+	s.delays[region] = append(s.delays[region], received.Sub(sent))
+	if n := len(s.delays[region]); n > skewWindow {
+		s.delays[region] = slices.Delete(s.delays[region], 0, n-skewWindow)
 	}
-	s.delays[region] = d
 	s.theirs[region] = observed
 }
 

@@ -22,7 +22,7 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]stamp) *Capture {
 		},
 		ledger: p.ledger, publisher: p.publisher, versions: c.Tables, clock: c.Clock, log: c.Log, metrics: &c.Metrics.capture,
 		schema:   func(e *binlog.SchemaEvent) { s.schemaChanged(p.target, e) },
-		flushing: p.flushing, known: known, frozenAt: c.Clock.Now(),
+		flushing: p.flushing, known: known, tip: p.tip, frozenAt: c.Clock.Now(),
 	}
 }
 
@@ -48,20 +48,20 @@ func (s *Syncer) tail(ctx context.Context, p *parts) error {
 			return ctx.Err()
 		}
 		if !errors.Is(err, binlog.ErrConnection) {
-			return s.tailEnded(p, err)
+			return s.tailEnded(err)
 		}
 		s.health.trouble("capture", err)
 		s.cfg.Metrics.retries.WithLabelValues("capture", "connection").Inc()
 		s.cfg.Log.Warn("the binlog connection failed; connecting again", zap.String("region", s.cfg.Region), zap.Error(err))
 		from = p.capture.Interrupted(from)
-		if err := backoff.Failed(ctx, err); err != nil {
+		if err = backoff.Failed(ctx, err); err != nil {
 			return err
 		}
 	}
 }
 
 // tailEnded judges what ended the tailer for good.
-func (s *Syncer) tailEnded(p *parts, err error) error {
+func (s *Syncer) tailEnded(err error) error {
 	var position *binlog.PositionError
 	if errors.As(err, &position) {
 		return s.ledgerLost(position)
