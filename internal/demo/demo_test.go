@@ -77,6 +77,7 @@ func wantEnded(t *testing.T, d *demo) {
 
 // With --keep it shows conflicts, a cut and the proof, runs on until it is told to end, and leaves nothing behind.
 func TestRun_ProvesThatAllRegionsAreEqualAndLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	stdout, stderr := newOutput("until Ctrl-C"), newOutput("")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -132,6 +133,7 @@ func TestRun_ProvesThatAllRegionsAreEqualAndLeavesNothingBehind(t *testing.T) {
 
 // Whatever differs between two databases makes it fail, and is shown: a changed row, a missing one, a table of its own.
 func TestRun_TellsWhichRowsDiffer(t *testing.T) {
+	t.Parallel()
 	stdout, stderr := newOutput(""), newOutput("")
 	err := run(t.Context(), Options{Syncer: syncer(t), Regions: 2, Duration: 2 * time.Second, Stdout: stdout, Stderr: stderr},
 		func(ctx context.Context, d *demo) error {
@@ -166,6 +168,7 @@ func TestRun_TellsWhichRowsDiffer(t *testing.T) {
 }
 
 func TestRun_InterruptedCleansUpAndClaimsNothing(t *testing.T) {
+	t.Parallel()
 	stdout, stderr := newOutput(""), newOutput("writing in all regions")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -189,6 +192,7 @@ func TestRun_InterruptedCleansUpAndClaimsNothing(t *testing.T) {
 }
 
 func TestRun_TellsWhichSyncerEndedAndWhatItSaidLast(t *testing.T) {
+	t.Parallel()
 	stdout, stderr := newOutput(""), newOutput("")
 	err := run(t.Context(), Options{Syncer: syncer(t), Regions: 2, Duration: time.Second, Stdout: stdout, Stderr: stderr},
 		func(ctx context.Context, d *demo) error {
