@@ -18,8 +18,6 @@ import (
 	"meridian/internal/testenv"
 )
 
-func TestMain(m *testing.M) { testenv.Main(m) }
-
 // patience bounds every wait of a test: longer means that something hangs.
 const patience = 30 * time.Second
 
