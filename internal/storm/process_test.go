@@ -42,8 +42,9 @@ type running struct {
 	ended   chan struct{} // closed when it has ended
 	err     error         // what it ended with
 
-	asked sync.Once // somebody wanted it to end
-	ask   chan struct{}
+	crashes bool      // it is to kill itself
+	asked   sync.Once // somebody wanted it to end
+	ask     chan struct{}
 }
 
 func newProcess(name string, r role, folder string) *process {
@@ -68,6 +69,7 @@ func (p *process) start() error {
 		return errors.Join(err, log.Close())
 	}
 	r := &running{log: log, started: make(chan struct{}), ended: make(chan struct{}), ask: make(chan struct{})}
+	r.crashes = p.role.Crash != ""
 	r.cmd = exec.Command(self) //nolint:noctx // it is ended in many ways, none of which is a context
 	r.cmd.Env = append(os.Environ(), roleVariable+"="+string(body), "GORACE=halt_on_error=1 exitcode=66")
 	r.cmd.Stderr = log
@@ -101,6 +103,9 @@ func (p *process) watch(r *running, stdout io.Reader) {
 	select {
 	case <-r.ask:
 	default:
+		if r.crashes && r.killedItself() {
+			break
+		}
 		p.failing.Lock()
 		p.failures = append(p.failures, fmt.Sprintf("%s ended by itself: %v", p.name, err))
 		p.failing.Unlock()

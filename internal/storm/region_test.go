@@ -265,25 +265,28 @@ func (w *world) settle(parkedAllowed bool) {
 	w.waitReady()
 	from := time.Now()
 	for _, g := range w.regions {
-		w.until(g.name+" has settled", time.Minute, func() error {
-			a, err := g.syncer.status()
-			if err != nil {
-				return err
-			}
-			for _, s := range a.Status.Sources {
-				if heard := a.Now.Add(-time.Duration(s.LagSeconds * float64(time.Second))); s.LagSeconds < 0 || !heard.After(from) {
-					return fmt.Errorf("%s has heard from %s %v s ago: %+v", g.name, s.Source, s.LagSeconds, a.Status)
-				}
-			}
-			if !parkedAllowed && a.Status.Parked+a.Status.Dead > 0 {
-				return fmt.Errorf("%s has parked %d changes, %d are dead", g.name, a.Status.Parked, a.Status.Dead)
-			}
-			return nil
-		})
+		w.until(g.name+" has settled", time.Minute, func() error { return g.settled(from, parkedAllowed) })
 	}
 }
 
-// endAll asks the syncers to end, and then the bus if told.
+// settled tells whether the region has everything that was committed anywhere before the time.
+func (g *region) settled(from time.Time, parkedAllowed bool) error {
+	a, err := g.syncer.status()
+	if err != nil {
+		return err
+	}
+	for _, s := range a.Status.Sources {
+		if heard := a.Now.Add(-time.Duration(s.LagSeconds * float64(time.Second))); s.LagSeconds < 0 || !heard.After(from) {
+			return fmt.Errorf("%s has heard from %s %v s ago: %+v", g.name, s.Source, s.LagSeconds, a.Status)
+		}
+	}
+	if !parkedAllowed && a.Status.Parked+a.Status.Dead > 0 {
+		return fmt.Errorf("%s has parked %d changes, %d are dead", g.name, a.Status.Parked, a.Status.Dead)
+	}
+	return nil
+}
+
+// endSyncers asks the syncers to end.
 func (w *world) endSyncers() {
 	w.t.Helper()
 	for _, g := range w.regions {

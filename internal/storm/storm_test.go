@@ -98,3 +98,29 @@ func TestStorm_ThreeMySQL(t *testing.T) {
 	w.settle(false)
 	w.check(strict)
 }
+
+// Two flavors: collations that both know. MariaDB's binlog has whole seconds only, and its stamps are not given twice.
+func TestStorm_TwoMySQLAndAMariaDB(t *testing.T) {
+	n := seed(t)
+	maria := []testenv.Kind{testenv.KindMariaDB, testenv.KindMariaDB1011}[n/2%2]
+	w := newWorld(t, setting{
+		kinds:  []testenv.Kind{testenv.KindMySQL, maria, testenv.KindMySQL},
+		shards: []int{1, 4}[n%2], batchRows: 200, collation: "utf8mb4_general_ci",
+	})
+	w.blow(storm{duration: duration(t, 12*time.Second), writers: 3, pace: 60 * time.Millisecond}, n)
+	w.settle(false)
+	w.check(strict)
+}
+
+// Values of a secondary unique key collide between regions: changes may be set aside and databases may differ, but
+// nothing is lost from the books, made up or published again.
+func TestStorm_CollidingUniqueKeys(t *testing.T) {
+	n := seed(t)
+	w := newWorld(t, setting{
+		kinds:  []testenv.Kind{testenv.KindMySQL, testenv.KindMySQL},
+		shards: 2, batchRows: 50, collation: "utf8mb4_0900_ai_ci", collide: true,
+	})
+	w.blow(storm{duration: duration(t, 6*time.Second), writers: 3, pace: 60 * time.Millisecond}, n)
+	w.settle(true)
+	w.check(lenient)
+}
