@@ -74,9 +74,11 @@ const (
 
 // requestError turns an error of call into this package's errors.
 func requestError(op, topic string, partition int, err error) error {
+	var known *TransientError
+	var denied *DeniedError
 	var broken *transportError
-	if !errors.As(err, &broken) {
-		return err
+	if errors.As(err, &known) || errors.As(err, &denied) || !errors.As(err, &broken) {
+		return err // connect, or the broker, has said what it is
 	}
 	reason := "connection"
 	if isTimeout(err) {

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,12 +19,13 @@ import (
 // conn is one connection to one broker. It carries one request at a time: who has taken it from the pool owns it.
 type conn struct {
 	addr     string
-	net      net.Conn // under TLS, if there is any
+	clientID string
+	net      net.Conn // with TLS, if there is any
 	raw      net.Conn // the TCP connection itself
-	wire     *protocol.Conn
-	versions map[protocol.ApiKey]apiRange
-	sequence int32     // of our own requests, see exchange
-	expires  time.Time // when SASL's session ends; zero: never
+	in       *bufio.Reader
+	versions map[protocol.ApiKey]apiRange // that the broker knows
+	sequence int32                        // the last request's number
+	expires  time.Time                    // when SASL's session ends; zero: never
 }
 
 type apiRange struct{ min, max int16 }
@@ -43,7 +45,7 @@ func (c *Client) connect(ctx context.Context, addr string) (*conn, error) {
 	if !c.register(raw) {
 		return nil, errors.Join(ErrClosed, raw.Close())
 	}
-	k := &conn{addr: addr, net: raw, raw: raw}
+	k := &conn{addr: addr, clientID: c.cfg.ClientID, net: raw, raw: raw}
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(past) })
 	err = c.greet(ctx, k)
 	if !stop() && err == nil {
@@ -70,7 +72,7 @@ func (c *Client) greet(ctx context.Context, k *conn) error {
 		}
 		k.net = t
 	}
-	k.wire = protocol.NewConn(k.net, c.cfg.ClientID)
+	k.in = bufio.NewReader(k.net)
 	if err := k.negotiate(); err != nil {
 		return err
 	}
@@ -88,25 +90,17 @@ func (c *Client) greet(ctx context.Context, k *conn) error {
 
 // negotiate asks which versions of each request the broker knows.
 func (k *conn) negotiate() error {
-	msg, err := k.wire.RoundTrip(new(apiversions.Request))
+	res, err := roundTrip[*apiversions.Response](k, new(apiversions.Request))
 	if err != nil {
 		return fmt.Errorf("asking for API versions: %w", err)
-	}
-	res, ok := msg.(*apiversions.Response)
-	if !ok {
-		return fmt.Errorf("unexpected answer %T", msg)
 	}
 	if res.ErrorCode != 0 {
 		return fmt.Errorf("asking for API versions: %w", kafka.Error(res.ErrorCode))
 	}
 	k.versions = make(map[protocol.ApiKey]apiRange, len(res.ApiKeys))
-	chosen := make(map[protocol.ApiKey]int16, len(res.ApiKeys))
 	for _, a := range res.ApiKeys {
-		key := protocol.ApiKey(a.ApiKey)
-		k.versions[key] = apiRange{a.MinVersion, a.MaxVersion}
-		chosen[key] = key.SelectVersion(a.MinVersion, a.MaxVersion)
+		k.versions[protocol.ApiKey(a.ApiKey)] = apiRange{a.MinVersion, a.MaxVersion}
 	}
-	k.wire.SetVersions(chosen)
 	return nil
 }
 
@@ -160,7 +154,10 @@ func connectError(outer context.Context, addr string, err error) error {
 	}
 	reason := "connection"
 	var header tls.RecordHeaderError
+	var size *frameError
 	switch {
+	case errors.As(err, &size):
+		reason = "tls_or_plain"
 	case errors.As(err, &header):
 		reason = "tls_or_plain"
 		err = fmt.Errorf("the broker does not speak TLS on this port: %w", err)

@@ -36,14 +36,14 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset 
 		if err != nil {
 			return err
 		}
-		in, err := k.exchange(protocol.Fetch, version, c.cfg.ClientID, func(b []byte) ([]byte, error) {
+		in, err := k.exchange(protocol.Fetch, version, func(b []byte) ([]byte, error) {
 			return appendFetch(b, topic, partition, offset, maxBytes, maxWait), nil
 		})
 		if err != nil {
 			return err
 		}
 		defer putScratch(in)
-		f, err = readFetched(*in, topic, partition, offset)
+		f, err = readFetched((*in)[frameStart:], topic, partition, offset)
 		if beyond = errors.Is(err, kafka.OffsetOutOfRange); beyond {
 			return nil
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 )
 
@@ -26,25 +25,17 @@ func (c *Client) Offsets(ctx context.Context, topic string, partition int) (firs
 func (c *Client) offsetAt(ctx context.Context, topic string, partition int, at int64) (int64, error) {
 	var offset int64
 	err := c.withLeader(ctx, opOffsets, topic, partition, c.cfg.RequestTimeout, func(k *conn) error {
-		msg, err := k.wire.RoundTrip(&listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{Topic: topic,
+		res, err := roundTrip[*listoffsets.Response](k, &listoffsets.Request{ReplicaID: -1, Topics: []listoffsets.RequestTopic{{Topic: topic,
 			Partitions: []listoffsets.RequestPartition{{Partition: int32(partition), CurrentLeaderEpoch: -1, Timestamp: at}}}}})
-		if err != nil {
-			return &transportError{err: err}
-		}
-		p, err := oneOffset(msg)
 		if err != nil {
 			return err
 		}
+		if len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
+			return &transportError{err: fmt.Errorf("an answer that is not about one partition: %+v", res)}
+		}
+		p := &res.Topics[0].Partitions[0]
 		offset = p.Offset
 		return answerError(opOffsets, topic, partition, p.ErrorCode, "")
 	})
 	return offset, err
-}
-
-func oneOffset(msg protocol.Message) (*listoffsets.ResponsePartition, error) {
-	res, ok := msg.(*listoffsets.Response)
-	if !ok || len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
-		return nil, &transportError{err: fmt.Errorf("an answer that is not about one partition: %+v", msg)}
-	}
-	return &res.Topics[0].Partitions[0], nil
 }

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"time"
 
@@ -129,18 +128,10 @@ func callOn(ctx context.Context, k *conn, timeout time.Duration, run func(*conn)
 }
 
 // message runs a request of kafka-go's on a connection to addr.
-func message[T protocol.Message](ctx context.Context, c *Client, addr string, req protocol.Message, repeatable bool) (T, error) {
-	var res T
-	err := c.call(ctx, addr, c.cfg.RequestTimeout, repeatable, func(k *conn) error {
-		msg, err := k.wire.RoundTrip(req)
-		if err != nil {
-			return &transportError{err: err}
-		}
-		var ok bool
-		if res, ok = msg.(T); !ok {
-			return &transportError{err: fmt.Errorf("unexpected answer %T", msg)}
-		}
-		return nil
+func message[T protocol.Message](ctx context.Context, c *Client, addr string, req protocol.Message, repeatable bool) (res T, err error) {
+	err = c.call(ctx, addr, c.cfg.RequestTimeout, repeatable, func(k *conn) (err error) {
+		res, err = roundTrip[T](k, req)
+		return err
 	})
 	return res, err
 }

@@ -105,14 +105,14 @@ func (c *Client) produce(ctx context.Context, topic string, partition int, recor
 		if err != nil {
 			return err
 		}
-		in, err := k.exchange(protocol.Produce, version, c.cfg.ClientID, func(b []byte) ([]byte, error) {
+		in, err := k.exchange(protocol.Produce, version, func(b []byte) ([]byte, error) {
 			return c.appendProduce(b, topic, partition, records, code)
 		})
 		if err != nil {
 			return err
 		}
 		defer putScratch(in)
-		first, err = readProduced(*in, version, topic, partition)
+		first, err = readProduced((*in)[frameStart:], version, topic, partition)
 		return err
 	})
 	if err != nil && ctx.Err() != nil {

@@ -13,7 +13,7 @@ func deleteRecords(t *testing.T, c *Client, topic string, partition int, before 
 	t.Helper()
 	mustEventually(t, func(ctx context.Context) error {
 		return c.withLeader(ctx, "delete records", topic, partition, patience, func(k *conn) error {
-			in, err := k.exchange(protocol.DeleteRecords, 1, "test", func(b []byte) ([]byte, error) {
+			in, err := k.exchange(protocol.DeleteRecords, 1, func(b []byte) ([]byte, error) {
 				b = appendString(binary.BigEndian.AppendUint32(b, 1), topic)
 				b = binary.BigEndian.AppendUint32(b, 1)
 				b = binary.BigEndian.AppendUint32(b, uint32(partition))
@@ -24,7 +24,7 @@ func deleteRecords(t *testing.T, c *Client, topic string, partition int, before 
 				return err
 			}
 			defer putScratch(in)
-			r := answerReader{b: *in}
+			r := answerReader{b: (*in)[frameStart:]}
 			r.int32() // throttle time
 			if err := r.onePartition(topic, partition); err != nil {
 				return err

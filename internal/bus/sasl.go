@@ -52,11 +52,11 @@ func authenticate(ctx context.Context, c *conn, s *SASL) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
-	msg, err := c.wire.RoundTrip(&saslhandshake.Request{Mechanism: m.Name()})
+	res, err := roundTrip[*saslhandshake.Response](c, &saslhandshake.Request{Mechanism: m.Name()})
 	if err != nil {
 		return 0, err
 	}
-	if res, ok := msg.(*saslhandshake.Response); ok && res.ErrorCode != 0 {
+	if res.ErrorCode != 0 {
 		return 0, &DeniedError{Op: "connect " + c.addr, Err: fmt.Errorf("the broker offers %v, not %s: %w", res.Mechanisms, m.Name(), kafka.Error(res.ErrorCode))}
 	}
 	host, port, err := net.SplitHostPort(c.addr)
@@ -85,17 +85,13 @@ func authenticate(ctx context.Context, c *conn, s *SASL) (time.Duration, error) 
 }
 
 func authenticateStep(c *conn, out []byte) ([]byte, time.Duration, error) {
-	msg, err := c.wire.RoundTrip(&saslauthenticate.Request{AuthBytes: out})
+	res, err := roundTrip[*saslauthenticate.Response](c, &saslauthenticate.Request{AuthBytes: out})
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		// Some brokers close the connection on wrong credentials instead of saying so.
 		return nil, 0, &DeniedError{Op: "connect " + c.addr, Err: fmt.Errorf("the broker closed the connection during SASL: %w", err)}
 	}
 	if err != nil {
 		return nil, 0, err
-	}
-	res, ok := msg.(*saslauthenticate.Response)
-	if !ok {
-		return nil, 0, fmt.Errorf("unexpected answer %T", msg)
 	}
 	if res.ErrorCode != 0 {
 		return nil, 0, &DeniedError{Op: "connect " + c.addr, Err: fmt.Errorf("%w: %s", kafka.Error(res.ErrorCode), res.ErrorMessage)}

@@ -1,10 +1,12 @@
 package bus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/segmentio/kafka-go/protocol"
 )
@@ -12,10 +14,21 @@ import (
 // maxAnswer bounds an answer: a batch of the largest record, as somebody else may have configured it, and framing.
 const maxAnswer = 256 << 20
 
+// frameError says that what a broker sent is no answer of Kafka's protocol: its first four bytes are no size.
+type frameError struct{ size uint32 }
+
+func (e *frameError) Error() string {
+	head := binary.BigEndian.AppendUint32(nil, e.size)
+	if head[0] == 0x15 && head[1] == 3 { // a TLS record that holds an alert
+		return "the broker expects TLS"
+	}
+	return fmt.Sprintf("the answer begins with %q: this is no Kafka broker, or not its port", head)
+}
+
 // exchange sends a request that appendBody appends to its header (request header version 1,
 // https://kafka.apache.org/protocol#protocol_messages) and reads the answer's body into a pooled buffer, which the
 // caller puts back. Errors are *transportError, or appendBody's own.
-func (k *conn) exchange(key protocol.ApiKey, version int16, clientID string, appendBody func([]byte) ([]byte, error)) (*[]byte, error) {
+func (k *conn) exchange(key protocol.ApiKey, version int16, appendBody func([]byte) ([]byte, error)) (*[]byte, error) {
 	out := getScratch()
 	defer putScratch(out)
 	k.sequence++
@@ -23,7 +36,7 @@ func (k *conn) exchange(key protocol.ApiKey, version int16, clientID string, app
 	b = binary.BigEndian.AppendUint16(b, uint16(key))
 	b = binary.BigEndian.AppendUint16(b, uint16(version))
 	b = binary.BigEndian.AppendUint32(b, uint32(k.sequence))
-	b = appendString(b, clientID)
+	b = appendString(b, k.clientID)
 	b, err := appendBody(b)
 	if b != nil {
 		*out = b
@@ -32,35 +45,72 @@ func (k *conn) exchange(key protocol.ApiKey, version int16, clientID string, app
 		return nil, err
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
-	if _, err = k.wire.Write(b); err != nil {
+	if _, err = k.net.Write(b); err != nil {
 		return nil, &transportError{err: err}
 	}
 	return k.answer(k.sequence)
 }
 
-// answer reads the answer to the request with that number.
+// roundTrip sends a request of kafka-go's, in the highest version that it and the broker know, and waits for the answer. Errors are
+// *transportError.
+func roundTrip[T protocol.Message](k *conn, req protocol.Message) (res T, err error) {
+	key := req.ApiKey()
+	have := k.versions[key]
+	version := key.SelectVersion(have.min, have.max)
+	k.sequence++
+	if err = protocol.WriteRequest(k.net, version, k.sequence, k.clientID, req); err != nil {
+		return res, &transportError{err: err}
+	}
+	in, err := k.frame()
+	if err != nil {
+		return res, err
+	}
+	defer putScratch(in)
+	sequence, msg, err := protocol.ReadResponse(bytes.NewReader(*in), key, version)
+	if err != nil {
+		return res, &transportError{err: err}
+	}
+	res, ok := msg.(T)
+	if !ok || sequence != k.sequence {
+		return res, &transportError{err: fmt.Errorf("answer %d is a %T, want %d", sequence, msg, k.sequence)}
+	}
+	return res, nil
+}
+
+// answer reads the body of the answer to the request with that number.
 func (k *conn) answer(sequence int32) (*[]byte, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(k.wire, head[:]); err != nil {
-		return nil, &transportError{err: err}
+	in, err := k.frame()
+	if err != nil {
+		return nil, err
 	}
-	size := int64(binary.BigEndian.Uint32(head[:])) - 4
-	if size < 0 || size > maxAnswer {
-		return nil, &transportError{err: fmt.Errorf("an answer of %d bytes", size)}
-	}
-	if got := int32(binary.BigEndian.Uint32(head[4:])); got != sequence {
+	if got := int32(binary.BigEndian.Uint32((*in)[sizeBytes:])); got != sequence {
+		putScratch(in)
 		return nil, &transportError{err: fmt.Errorf("the answer to request %d, want %d", got, sequence)}
 	}
-	in := getScratch()
-	if int64(cap(*in)) < size {
-		*in = make([]byte, size)
+	return in, nil
+}
+
+// A frame is a size, a request's number, and the answer's body.
+const (
+	sizeBytes  = 4
+	frameStart = sizeBytes + 4
+)
+
+// frame reads an answer, its size included, into a pooled buffer. The size is looked at before anything is allocated or decoded: what is
+// no Kafka broker would make us allocate gigabytes.
+func (k *conn) frame() (*[]byte, error) {
+	head, err := k.in.Peek(sizeBytes)
+	if err != nil {
+		return nil, &transportError{err: err}
 	}
-	*in = (*in)[:size]
-	if _, err := io.ReadFull(k.wire, *in); err != nil {
+	size := binary.BigEndian.Uint32(head)
+	if size < frameStart-sizeBytes || size > maxAnswer {
+		return nil, &transportError{err: &frameError{size}}
+	}
+	in := getScratch()
+	*in = slices.Grow((*in)[:0], sizeBytes+int(size))[:sizeBytes+int(size)]
+	if _, err := io.ReadFull(k.in, *in); err != nil {
 		putScratch(in)
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
 		return nil, &transportError{err: err}
 	}
 	return in, nil
