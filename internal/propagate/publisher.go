@@ -65,17 +65,19 @@ type Publisher struct {
 // lane is one shard's queue.
 type lane struct {
 	shard   int
-	waiting []outbound
-	flying  []outbound
+	waiting []Outbound
+	flying  []Outbound
 	next    int64         // the offset behind the last acknowledged record; -1: none yet
 	news    chan struct{} // capacity 1
 	buffer  []byte        // holds the records of the request in flight
 }
 
-type outbound struct {
-	message  *envelope.Message
-	sequence uint64 // 0 for control records
-	bytes    int
+// Outbound is a message to be published.
+type Outbound struct {
+	Shard    int
+	Message  *envelope.Message
+	Sequence uint64 // numbers the changes of all shards in binlog order, from 1; 0 for control records
+	Bytes    int    // about what it takes
 }
 
 // PublisherDeps are what a Publisher is joined to.
@@ -112,22 +114,16 @@ func NewPublisher(cfg PublisherConfig, next map[int]int64, d PublisherDeps) *Pub
 	return p
 }
 
-// Put queues a message for a shard. It waits while too much is pending. sequence numbers the changes of all shards in
-// binlog order; control records have 0. Called by one goroutine for changes; by any for control records.
-func (p *Publisher) Put(ctx context.Context, shard int, m *envelope.Message, sequence uint64, bytes int) error {
+// Put queues messages, each for its shard. It waits while too much is pending; control records never wait. Called by one
+// goroutine for changes, in the order of their sequences; by any for control records.
+func (p *Publisher) Put(ctx context.Context, list ...Outbound) error {
+	if len(list) == 0 {
+		return nil
+	}
 	for {
 		p.mu.Lock()
-		if p.pending < p.cfg.PendingBytes || sequence == 0 {
-			l := p.lanes[shard]
-			l.waiting = append(l.waiting, outbound{m, sequence, bytes})
-			p.pending += bytes
-			p.last = max(p.last, sequence)
-			p.mu.Unlock()
-			select {
-			case l.news <- struct{}{}:
-			default:
-			}
-			return nil
+		if p.pending < p.cfg.PendingBytes || list[0].Sequence == 0 {
+			break
 		}
 		room := p.room
 		p.mu.Unlock()
@@ -137,6 +133,18 @@ func (p *Publisher) Put(ctx context.Context, shard int, m *envelope.Message, seq
 			return ctx.Err()
 		}
 	}
+	defer p.mu.Unlock()
+	for i := range list {
+		l := p.lanes[list[i].Shard]
+		l.waiting = append(l.waiting, list[i])
+		p.pending += list[i].Bytes
+		p.last = max(p.last, list[i].Sequence)
+		select {
+		case l.news <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // Acknowledged gives the greatest sequence up to which the bus has everything.
@@ -157,10 +165,10 @@ func (p *Publisher) acknowledged() uint64 {
 }
 
 func (l *lane) oldest() uint64 {
-	for _, list := range [][]outbound{l.flying, l.waiting} {
+	for _, list := range [][]Outbound{l.flying, l.waiting} {
 		for i := range list {
-			if list[i].sequence != 0 {
-				return list[i].sequence
+			if list[i].Sequence != 0 {
+				return list[i].Sequence
 			}
 		}
 	}
@@ -265,12 +273,12 @@ func (p *Publisher) publish(ctx context.Context, l *lane) error {
 }
 
 // load moves the next request's worth from waiting to flying.
-func (p *Publisher) load(l *lane) []outbound {
+func (p *Publisher) load(l *lane) []Outbound {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n, bytes := 0, 0
-	for n < len(l.waiting) && (n == 0 || bytes+l.waiting[n].bytes <= p.cfg.RequestBytes) {
-		bytes += l.waiting[n].bytes
+	for n < len(l.waiting) && (n == 0 || bytes+l.waiting[n].Bytes <= p.cfg.RequestBytes) {
+		bytes += l.waiting[n].Bytes
 		n++
 	}
 	l.flying = l.waiting[:n:n]
@@ -278,17 +286,17 @@ func (p *Publisher) load(l *lane) []outbound {
 	return l.flying
 }
 
-func (p *Publisher) send(ctx context.Context, l *lane, batch []outbound) error {
+func (p *Publisher) send(ctx context.Context, l *lane, batch []Outbound) error {
 	records := make([]bus.Record, 0, len(batch))
 	l.buffer = l.buffer[:0]
 	for i := range batch {
-		r, buffer, err := envelope.Append(l.buffer, batch[i].message)
+		r, buffer, err := envelope.Append(l.buffer, batch[i].Message)
 		if err != nil {
 			return fmt.Errorf("encoding a change: %w", err)
 		}
 		l.buffer = buffer
 		if r.Size() > p.cfg.MaxRecordBytes {
-			if err := p.setAside(ctx, l.shard, batch[i].message, r); err != nil {
+			if err := p.setAside(ctx, l.shard, batch[i].Message, r); err != nil {
 				return err
 			}
 			continue
@@ -305,7 +313,7 @@ func (p *Publisher) send(ctx context.Context, l *lane, batch []outbound) error {
 		p.reach("publish.acknowledged")
 	}
 	for i := range batch {
-		p.acked(batch[i].message)
+		p.acked(batch[i].Message)
 	}
 	p.mu.Lock()
 	if next >= 0 {
@@ -313,7 +321,7 @@ func (p *Publisher) send(ctx context.Context, l *lane, batch []outbound) error {
 	}
 	l.flying = nil
 	for i := range batch {
-		p.pending -= batch[i].bytes
+		p.pending -= batch[i].Bytes
 	}
 	close(p.room)
 	p.room = make(chan struct{})

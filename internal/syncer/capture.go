@@ -89,12 +89,10 @@ type transaction struct {
 	begin     *binlog.Transaction
 	time      int64 // microseconds
 	processed uint64
-	held      *row.Change
-	heldAt    uint64 // its number
-	began     bool   // a row event has been seen
+	held      numbered // see Capture's invariants
+	began     bool     // a row event has been seen
 	apply     *applying
 	applied   map[checksum.SourceShard]uint64
-	locals    int
 }
 
 // applying is what an apply transaction's provenance says.
@@ -117,7 +115,7 @@ func (c *Capture) Begin(_ context.Context, tx *binlog.Transaction) error {
 		t.time = withinSecond(c.clock.Now(), tx.CommitTime)
 	}
 	if r := c.resumed; r != nil && r.begin.GTID == tx.GTID {
-		t.time, t.processed, t.apply, t.began, t.locals = r.time, r.processed, r.apply, r.began, r.locals
+		t.time, t.processed, t.apply, t.began = r.time, r.processed, r.apply, r.began
 	}
 	c.resumed = nil
 	c.tx = t
@@ -137,11 +135,8 @@ func (c *Capture) Change(ctx context.Context, rows *binlog.Rows) error {
 		return c.own(t, rows)
 	}
 	t.began = true
-	for i := range rows.Changes {
-		if err := c.processHeld(ctx, false); err != nil {
-			return err
-		}
-		t.held, t.heldAt = &rows.Changes[i], rows.First+uint64(i)
+	if err := c.process(ctx, t.take(rows), false); err != nil {
+		return err
 	}
 	c.metrics.changes.Add(float64(len(rows.Changes)))
 	if t.apply == nil && c.ledger.Recent() >= c.cfg.FlushEntries {
@@ -184,64 +179,119 @@ func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
 	return nil
 }
 
-// processHeld enters the change that was held back; last tells that it ends its transaction.
-func (c *Capture) processHeld(ctx context.Context, last bool) error {
-	t := c.tx
-	change := t.held
-	if change == nil {
-		return nil
-	}
-	t.held = nil
-	t.processed = t.heldAt
-	if t.apply != nil {
-		at := propagate.Place{Table: change.Table.String(), Key: change.Key}
-		if w := t.apply.written[at]; w != nil {
-			t.apply.done[at] = true
-			if t.apply.foreign {
-				return nil
-			}
-			return c.replay(change, w)
-		}
-	}
-	shard := row.Shard(change.Table.String(), change.Key, c.cfg.Shards)
-	if !c.cfg.Owned(shard) {
-		return nil
-	}
-	return c.local(ctx, change, shard, last)
+// numbered is a change and its number among its transaction's changes.
+type numbered struct {
+	change  *row.Change
+	ordinal uint64
 }
 
-// local stamps a change that was made here, and publishes it, unless it stands in the topic already.
-func (c *Capture) local(ctx context.Context, change *row.Change, shard int, last bool) error {
+// take gives the changes to be processed now: what was held back, and the new ones but the last, which is held.
+func (t *transaction) take(rows *binlog.Rows) []numbered {
+	list := make([]numbered, 0, len(rows.Changes)+1)
+	if t.held.change != nil {
+		list = append(list, t.held)
+	}
+	for i := range rows.Changes {
+		list = append(list, numbered{&rows.Changes[i], rows.First + uint64(i)})
+	}
+	t.held = list[len(list)-1]
+	return list[:len(list)-1]
+}
+
+// process enters changes; last tells that they end their transaction.
+func (c *Capture) process(ctx context.Context, list []numbered, last bool) error {
 	t := c.tx
-	t.locals++
-	id := stampKey{t.begin.GTID, t.heldAt}
-	known, published := c.known[id]
-	published = published && known.print == fingerprint(change)
-	sequence := c.sequence + 1
-	w := checksum.Local{Change: change, Time: c.timeOf(change, t.time), Sequence: sequence}
-	if published {
-		w.Known = known.version
-		w.Sequence = 0
-		delete(c.known, id)
-	} else {
-		c.sequence = sequence
+	if t.apply == nil {
+		return c.local(ctx, list, last)
 	}
-	if err := c.ledger.Stamp([]checksum.Local{w}); err != nil {
-		return err
+	for i, n := range list {
+		w := t.apply.written[propagate.Place{Table: n.change.Table.String(), Key: n.change.Key}]
+		var err error
+		switch {
+		case w == nil: // a trigger's write: one of this region's own
+			err = c.local(ctx, list[i:i+1], last && i == len(list)-1)
+		case !t.apply.foreign:
+			err = c.replay(n.change, w)
+		}
+		if err != nil {
+			return err
+		}
+		if w != nil {
+			t.apply.done[propagate.Place{Table: w.Table, Key: w.Key}] = true
+			t.processed = n.ordinal
+		}
 	}
-	if published {
+	return nil
+}
+
+// processHeld enters the change that was held back, which ends its transaction.
+func (c *Capture) processHeld(ctx context.Context) error {
+	held := c.tx.held
+	if held.change == nil {
 		return nil
 	}
-	m := &envelope.Message{
-		Kind: envelope.Change, Epoch: c.cfg.Epochs[shard], Time: c.clock.Now().UnixMilli(), Change: change,
-		Source: envelope.Source{
-			Region: c.cfg.Region, GTID: t.begin.GTID, Ordinal: t.heldAt, Last: last, ServerID: t.begin.ServerID,
-			File: t.begin.File, Position: t.begin.Start, CommitTime: t.time,
-		},
+	c.tx.held = numbered{}
+	return c.process(ctx, []numbered{held}, true)
+}
+
+// local stamps changes that were made here, and publishes those that do not stand in the topic already.
+func (c *Capture) local(ctx context.Context, list []numbered, last bool) error {
+	if len(list) == 0 {
+		return nil
 	}
-	bytes := sizeOf(change)
+	t := c.tx
+	locals := make([]checksum.Local, 0, len(list))
+	out := make([]propagate.Outbound, 0, len(list))
+	messages := make([]envelope.Message, len(list)) // one slab: they live and die together
+	now := c.clock.Now().UnixMilli()
+	for i, n := range list {
+		shard := row.Shard(n.change.Table.String(), n.change.Key, c.cfg.Shards)
+		if !c.cfg.Owned(shard) {
+			continue
+		}
+		w := checksum.Local{Change: n.change, Time: c.timeOf(n.change, t.time)}
+		if version, ok := c.alreadyPublished(t.begin.GTID, n); ok {
+			w.Known = version
+			locals = append(locals, w)
+			continue
+		}
+		c.sequence++
+		w.Sequence = c.sequence
+		locals = append(locals, w)
+		m := &messages[i]
+		*m = envelope.Message{
+			Kind: envelope.Change, Epoch: c.cfg.Epochs[shard], Time: now, Change: n.change,
+			Source: envelope.Source{
+				Region: c.cfg.Region, GTID: t.begin.GTID, Ordinal: n.ordinal, Last: last && i == len(list)-1, ServerID: t.begin.ServerID,
+				File: t.begin.File, Position: t.begin.Start, CommitTime: t.time,
+			},
+		}
+		out = append(out, propagate.Outbound{Shard: shard, Message: m, Sequence: w.Sequence, Bytes: sizeOf(n.change)})
+	}
+	if err := c.ledger.Stamp(locals); err != nil {
+		return err
+	}
+	t.processed = list[len(list)-1].ordinal
+	bytes := 0
+	for i := range out {
+		bytes += out[i].Bytes
+	}
 	c.metrics.bytes.Add(float64(bytes))
-	return c.publisher.Put(ctx, shard, m, sequence, bytes)
+	return c.publisher.Put(ctx, out...)
+}
+
+// alreadyPublished gives the version under which the change stands in the own topic.
+func (c *Capture) alreadyPublished(gtid string, n numbered) (row.Version, bool) {
+	if len(c.known) == 0 {
+		return row.Version{}, false
+	}
+	id := stampKey{gtid, n.ordinal}
+	known, ok := c.known[id]
+	if !ok || known.print != fingerprint(n.change) {
+		return row.Version{}, false
+	}
+	delete(c.known, id)
+	return known.version, true
 }
 
 // timeOf is the change's time: the table's version column if it has one, else the commit's. A deleted row has no new
@@ -303,7 +353,7 @@ func (c *Capture) enter(r checksum.Replayed) error {
 // Commit implements binlog.Handler.
 func (c *Capture) Commit(ctx context.Context, end *binlog.End) error {
 	t := c.tx
-	if err := c.processHeld(ctx, true); err != nil {
+	if err := c.processHeld(ctx); err != nil {
 		return err
 	}
 	if t.apply != nil && !t.apply.foreign {
@@ -357,7 +407,7 @@ func (c *Capture) Schema(_ context.Context, e *binlog.SchemaEvent) error {
 func (c *Capture) Interrupted(start binlog.Position) binlog.Position {
 	switch t := c.tx; {
 	case t != nil:
-		t.held = nil
+		t.held = numbered{}
 		c.resumed, c.tx = t, nil
 		return t.begin.After(t.processed)
 	case c.last != nil:

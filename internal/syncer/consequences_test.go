@@ -8,17 +8,21 @@ import (
 	"github.com/go-sql-driver/mysql"
 	dto "github.com/prometheus/client_model/go"
 
+	"meridian/internal/syncer"
 	"meridian/internal/testenv"
 )
 
 const all = "SELECT * FROM orders ORDER BY id"
 
 // two starts two regions with one shard, so that steps come one after the other; gates hold the second.
-func two(t *testing.T, ddl string) (a, b *region, g *gates, r *regions) {
+func two(t *testing.T, ddl string, change ...func(*syncer.Config)) (a, b *region, g *gates, r *regions) {
 	t.Helper()
 	r = newRegions(t, 1, testenv.KindMySQL, testenv.KindMySQL)
 	g = newGates(t)
 	r.list[1].cfg.Reached = g.reached
+	for _, f := range change {
+		f(&r.list[1].cfg)
+	}
 	r.exec(ddl)
 	r.start()
 	return r.list[0], r.list[1], g, r

@@ -69,7 +69,7 @@ func (p *pulse) beat(ctx context.Context) error {
 				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: p.words.Of(shard), Checkpoint: p.words.Checkpoint(),
 			},
 		}
-		if err := p.publisher.Put(ctx, shard, m, 0, 256); err != nil {
+		if err := p.publisher.Put(ctx, propagate.Outbound{Shard: shard, Message: m, Bytes: 256}); err != nil {
 			return err
 		}
 	}

@@ -40,6 +40,7 @@ type region struct {
 	cfg     syncer.Config
 	syncer  *syncer.Syncer
 	metrics *prometheus.Registry
+	pool    *sql.DB
 	stop    context.CancelFunc
 	done    chan error
 }
@@ -100,7 +101,7 @@ func (r *regions) config(i, shards int) syncer.Config {
 		TailerID: 90_000 + uint32(i), Home: r.broker.ClientConfig(),
 		Topic: topic(g.name), DeadTopic: prefix + "." + g.name + ".dead", HeartbeatTopic: prefix + ".heartbeats", Replication: 1,
 		MaxRecordBytes: 4 << 20, Tables: tables{schema: r.schema},
-		BatchRows: 1000, BatchBytes: 8 << 20, FenceTimeout: 2 * time.Second, MaxAttempts: 3, RetryDelay: 50 * time.Millisecond,
+		BatchRows: 1000, BatchBytes: 8 << 20, FenceTimeout: 2 * time.Second, MaxAttempts: 1000, RetryDelay: 50 * time.Millisecond,
 		MaxSkew: time.Minute, TransactionSize: 64 << 20, ReadyMaxLag: 30 * time.Second, PendingBytes: 32 << 20,
 		FlushInterval: 100 * time.Millisecond, FlushEntries: 10_000, PulseInterval: 20 * time.Millisecond,
 		Retry: testPolicy, Clock: retry.System{}, Log: log,
@@ -218,7 +219,10 @@ func (g *region) execOutOfBand(query string) {
 
 func (g *region) open() *sql.DB {
 	g.t.Helper()
-	return g.db.Open(g.all.schema)
+	if g.pool == nil {
+		g.pool = g.db.Open(g.all.schema)
+	}
+	return g.pool
 }
 
 // rows gives all rows of a table as text, in the key's order.

@@ -10,6 +10,7 @@ import (
 	"meridian/internal/bus"
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
+	"meridian/internal/syncer"
 	"meridian/internal/testenv"
 )
 
@@ -51,7 +52,7 @@ func TestParked_ARefusedRowDoesNotStopTheOthersAndIsTriedAgain(t *testing.T) {
 }
 
 func TestParked_ADeadChangeIsKept(t *testing.T) {
-	a, b, _, r := two(t, ordersDDL)
+	a, b, _, r := two(t, ordersDDL, func(c *syncer.Config) { c.MaxAttempts = 3 })
 	b.exec("ALTER TABLE orders MODIFY item VARCHAR(3)")
 	a.exec("INSERT INTO orders VALUES (1, 'far too long', 1), (2, 'ok', 2)")
 	eventually(t, "the change is dead", func() error {
