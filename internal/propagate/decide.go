@@ -124,7 +124,7 @@ type Conflict struct {
 // decide makes the plan. It is a pure function of the batch and of what the ledger says.
 func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decision {
 	d := &decision{known: known, plan: Plan{
-		Source: b.source, From: b.from, To: b.to, SourceEpoch: b.sourceEpoch, Single: b.single,
+		Source: b.source, From: b.from, To: b.to, SourceEpoch: b.sourceEpoch, Looked: b.look, Single: b.single,
 		Counts: Counts{Read: b.read, Coalesced: b.coalesced, Rejected: uint64(len(b.rejects))},
 	}}
 	for i, at := range b.order {

@@ -110,6 +110,9 @@ type Plan struct {
 	Writes      []Write
 	Parks       []Park
 	Unpark      uint64 // the id of the parked change that this transaction ends; 0: none
+	// Looked: every row is Unknown, so its existence is found out under its lock. A duplicate of the primary key is then
+	// another table's, written by a trigger.
+	Looked bool
 	// Single writes rows one by one, to find out which of them the database refuses, and goes over those that it
 	// refused again until nothing changes any more: one may stand in another's way.
 	Single bool

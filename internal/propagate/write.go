@@ -251,7 +251,7 @@ func (s *step) statement(dst []byte, images [][]row.Value) ([]byte, int, error) 
 // refuse says what an error of a statement means: a row that was there unexpectedly, a row that the database does not
 // accept (which one is not known yet), or anything else.
 func (x *mysqlTransaction) refuse(s *step, err error) error {
-	if duplicate, ok := mysqldb.DuplicateKey(err, s.mapping.Target()); ok && duplicate.Primary() {
+	if duplicate, ok := mysqldb.DuplicateKey(err, s.mapping.Target()); ok && duplicate.Primary() && !x.plan.Looked {
 		return &UnexpectedRowsError{Table: s.mapping.Source().String(), Wanted: 0, Found: 1}
 	}
 	if mysqldb.Classify(err) == mysqldb.Refused {

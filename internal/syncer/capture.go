@@ -2,8 +2,6 @@ package syncer
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -95,14 +93,6 @@ type transaction struct {
 	applied   map[checksum.SourceShard]uint64
 }
 
-// applying is what an apply transaction's provenance says.
-type applying struct {
-	foreign bool // its shard is another replica's: its rows are not for this ledger
-	written map[propagate.Place]*propagate.Written
-	order   []propagate.Place
-	done    map[propagate.Place]bool
-}
-
 // checkpoint is what the ledger keeps for us.
 type checkpoint struct {
 	Position binlog.Position `json:"position"`
@@ -141,40 +131,6 @@ func (c *Capture) Change(ctx context.Context, rows *binlog.Rows) error {
 	c.metrics.changes.Add(float64(len(rows.Changes)))
 	if t.apply == nil && c.ledger.Recent() >= c.cfg.FlushEntries {
 		return c.freeze(ctx, t.begin.After(t.processed))
-	}
-	return nil
-}
-
-// own takes the rows of Meridian's own tables. The provenance as the first row event makes the transaction an apply.
-func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
-	first := !t.began
-	t.began = true
-	if rows.Table.Name != propagate.TableProvenance {
-		return nil
-	}
-	for i := range rows.Changes {
-		p, err := propagate.ReadProvenance(&rows.Changes[i])
-		if err != nil {
-			return fmt.Errorf("transaction %s: %w", t.begin.GTID, err)
-		}
-		if p == nil {
-			continue
-		}
-		owned := c.cfg.Owned(p.Shard)
-		if owned {
-			t.applied[checksum.SourceShard{Source: p.Source, Shard: p.Shard}] = p.Next
-		}
-		if !first || len(p.Written) == 0 || t.apply != nil {
-			continue
-		}
-		a := &applying{foreign: !owned, written: map[propagate.Place]*propagate.Written{}, done: map[propagate.Place]bool{}}
-		for j := range p.Written {
-			w := &p.Written[j]
-			at := propagate.Place{Table: w.Table, Key: w.Key}
-			a.written[at] = w
-			a.order = append(a.order, at)
-		}
-		t.apply = a
 	}
 	return nil
 }
@@ -323,33 +279,6 @@ func sizeOf(c *row.Change) int {
 	return n
 }
 
-// replay enters a row that an apply transaction wrote. The binlog shows what was really written: a trigger, a truncation
-// or a character set that altered it is drift, seen the moment it happens.
-func (c *Capture) replay(change *row.Change, w *propagate.Written) error {
-	deleted := change.Op == row.Delete
-	r := checksum.Replayed{
-		Place:   checksum.Place{Table: w.Table, Key: w.Key},
-		Version: w.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(), Deleted: deleted,
-	}
-	if deleted != (w.Op == row.Delete) || !deleted && r.Columns == w.Columns && r.Digest != w.Digest {
-		r.Suspect = true
-		c.metrics.altered.WithLabelValues(w.Table).Inc()
-		c.log.Warn("a replayed row was altered as it was written (a trigger, a truncation, a character set?): it differs from the other regions'",
-			zap.String("table", w.Table), zap.Stringer("version", w.Version))
-	}
-	return c.enter(r)
-}
-
-func (c *Capture) enter(r checksum.Replayed) error {
-	back, err := c.ledger.Replay([]checksum.Replayed{r})
-	if back > 0 {
-		c.metrics.wentBack.Inc()
-		c.log.Error("a newer row was overwritten by an older version: this must not happen, please report it",
-			zap.String("table", r.Table), zap.Stringer("version", r.Version))
-	}
-	return err
-}
-
 // Commit implements binlog.Handler.
 func (c *Capture) Commit(ctx context.Context, end *binlog.End) error {
 	t := c.tx
@@ -365,24 +294,6 @@ func (c *Capture) Commit(ctx context.Context, end *binlog.End) error {
 	c.metrics.transactions.Inc()
 	c.pass(end, t.applied, t.time)
 	return c.maybeFreeze(ctx, end)
-}
-
-// finishApply enters what left no row event: the delete of a row that was not there, a write that changed nothing.
-func (c *Capture) finishApply(a *applying) error {
-	for _, at := range a.order {
-		if a.done[at] {
-			continue
-		}
-		w := a.written[at]
-		err := c.enter(checksum.Replayed{
-			Place:   checksum.Place{Table: w.Table, Key: w.Key},
-			Version: w.Version, Digest: w.Digest, Columns: w.Columns, Deleted: w.Op == row.Delete,
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Progress implements binlog.Handler.
@@ -415,102 +326,4 @@ func (c *Capture) Interrupted(start binlog.Position) binlog.Position {
 	default:
 		return start
 	}
-}
-
-func (c *Capture) maybeFreeze(ctx context.Context, end *binlog.End) error {
-	full := c.ledger.Recent() >= c.cfg.FlushEntries
-	if !full {
-		now := c.clock.Now()
-		if now.Sub(c.frozenAt) < c.cfg.FlushInterval || !c.moved(end) {
-			return nil
-		}
-	}
-	return c.freeze(ctx, end.Position())
-}
-
-// moved tells whether there is anything to write since the last freeze.
-func (c *Capture) moved(end *binlog.End) bool {
-	if c.ledger.Recent() > 0 || end.Coordinates.String() != c.frozenSeen {
-		return true
-	}
-	for s, n := range c.publisher.Ends() {
-		if c.frozenEnds[s] != n {
-			return true
-		}
-	}
-	return false
-}
-
-// freeze sets a cut aside for the flusher. It waits for the one before only when memory is full.
-func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
-	ends := c.publisher.Ends()
-	body, err := json.Marshal(checkpoint{Position: at})
-	if err != nil {
-		return fmt.Errorf("writing down the checkpoint: %w", err)
-	}
-	own, err := c.ownOffsets(ends)
-	if err != nil {
-		return err
-	}
-	cut := checksum.Cut{Checkpoint: body, Own: own, Sequence: c.sequence}
-	for {
-		done := c.flushing.done()
-		if c.ledger.Freeze(cut) {
-			break
-		}
-		if c.ledger.Recent() < 2*c.cfg.FlushEntries {
-			return nil
-		}
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	c.frozenAt, c.frozenEnds = c.clock.Now(), ends
-	if c.last != nil {
-		c.frozenSeen = c.last.Coordinates.String()
-	}
-	c.flushing.start()
-	return nil
-}
-
-// ownOffsets gives, for each shard, an offset of the own topic before which nothing is newer than what has been read. Until
-// the tailer has passed all that an older process has published, that is what the last cut had: a process that dies
-// before that must find these stamps again.
-func (c *Capture) ownOffsets(ends map[int]int64) ([]uint64, error) {
-	own := make([]uint64, c.cfg.Shards)
-	if at, ok := c.ledger.Passed(); !ok || at.Server != c.tip.Server || at.Compare(c.tip) < 0 {
-		_, last, err := c.ledger.Checkpoint()
-		copy(own, last)
-		return own, err
-	}
-	c.known = nil
-	for s, n := range ends {
-		own[s] = uint64(max(n, 0))
-	}
-	return own, nil
-}
-
-// finish writes the ledger once more, when the tailer has ended.
-func (c *Capture) finish(ctx context.Context, start binlog.Position) error {
-	if c.last == nil && c.tx == nil {
-		return nil
-	}
-	at := c.Interrupted(start)
-	for frozen := false; !frozen; {
-		done := c.flushing.done()
-		if _, busy := c.ledger.Frozen(); !busy { // else the flush under way comes first
-			if err := c.freeze(ctx, at); err != nil {
-				return err
-			}
-			frozen = true
-		}
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }

@@ -1,0 +1,101 @@
+package syncer
+
+import (
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/binlog"
+	"meridian/internal/checksum"
+	"meridian/internal/propagate"
+	"meridian/internal/row"
+)
+
+// How capture takes an apply transaction: it is known by its provenance, entered, and never published.
+
+// applying is what an apply transaction's provenance says.
+type applying struct {
+	foreign bool // its shard is another replica's: its rows are not for this ledger
+	written map[propagate.Place]*propagate.Written
+	order   []propagate.Place
+	done    map[propagate.Place]bool
+}
+
+// own takes the rows of Meridian's own tables. The provenance as the first row event makes the transaction an apply.
+func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
+	first := !t.began
+	t.began = true
+	if rows.Table.Name != propagate.TableProvenance {
+		return nil
+	}
+	for i := range rows.Changes {
+		p, err := propagate.ReadProvenance(&rows.Changes[i])
+		if err != nil {
+			return fmt.Errorf("transaction %s: %w", t.begin.GTID, err)
+		}
+		if p == nil {
+			continue
+		}
+		owned := c.cfg.Owned(p.Shard)
+		if owned {
+			t.applied[checksum.SourceShard{Source: p.Source, Shard: p.Shard}] = p.Next
+		}
+		if !first || len(p.Written) == 0 || t.apply != nil {
+			continue
+		}
+		a := &applying{foreign: !owned, written: map[propagate.Place]*propagate.Written{}, done: map[propagate.Place]bool{}}
+		for j := range p.Written {
+			w := &p.Written[j]
+			at := propagate.Place{Table: w.Table, Key: w.Key}
+			a.written[at] = w
+			a.order = append(a.order, at)
+		}
+		t.apply = a
+	}
+	return nil
+}
+
+// replay enters a row that an apply transaction wrote. The binlog shows what was really written: a trigger, a truncation
+// or a character set that altered it is drift, seen the moment it happens.
+func (c *Capture) replay(change *row.Change, w *propagate.Written) error {
+	deleted := change.Op == row.Delete
+	r := checksum.Replayed{
+		Place:   checksum.Place{Table: w.Table, Key: w.Key},
+		Version: w.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(), Deleted: deleted,
+	}
+	if deleted != (w.Op == row.Delete) || !deleted && r.Columns == w.Columns && r.Digest != w.Digest {
+		r.Suspect = true
+		c.metrics.altered.WithLabelValues(w.Table).Inc()
+		c.log.Warn("a replayed row was altered as it was written (a trigger, a truncation, a character set?): it differs from the other regions'",
+			zap.String("table", w.Table), zap.Stringer("version", w.Version))
+	}
+	return c.enter(r)
+}
+
+func (c *Capture) enter(r checksum.Replayed) error {
+	back, err := c.ledger.Replay([]checksum.Replayed{r})
+	if back > 0 {
+		c.metrics.wentBack.Inc()
+		c.log.Error("a newer row was overwritten by an older version: this must not happen, please report it",
+			zap.String("table", r.Table), zap.Stringer("version", r.Version))
+	}
+	return err
+}
+
+// finishApply enters what left no row event: the delete of a row that was not there, a write that changed nothing.
+func (c *Capture) finishApply(a *applying) error {
+	for _, at := range a.order {
+		if a.done[at] {
+			continue
+		}
+		w := a.written[at]
+		err := c.enter(checksum.Replayed{
+			Place:   checksum.Place{Table: w.Table, Key: w.Key},
+			Version: w.Version, Digest: w.Digest, Columns: w.Columns, Deleted: w.Op == row.Delete,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"meridian/internal/binlog"
+	"meridian/internal/checksum"
+)
+
+// How capture sets cuts of the ledger aside for the flusher.
+
+func (c *Capture) maybeFreeze(ctx context.Context, end *binlog.End) error {
+	full := c.ledger.Recent() >= c.cfg.FlushEntries
+	if !full {
+		now := c.clock.Now()
+		if now.Sub(c.frozenAt) < c.cfg.FlushInterval || !c.moved(end) {
+			return nil
+		}
+	}
+	return c.freeze(ctx, end.Position())
+}
+
+// moved tells whether there is anything to write since the last freeze.
+func (c *Capture) moved(end *binlog.End) bool {
+	if c.ledger.Recent() > 0 || end.Coordinates.String() != c.frozenSeen {
+		return true
+	}
+	for s, n := range c.publisher.Ends() {
+		if c.frozenEnds[s] != n {
+			return true
+		}
+	}
+	return false
+}
+
+// freeze sets a cut aside for the flusher. It waits for the one before only when memory is full.
+func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
+	ends := c.publisher.Ends()
+	body, err := json.Marshal(checkpoint{Position: at})
+	if err != nil {
+		return fmt.Errorf("writing down the checkpoint: %w", err)
+	}
+	own, err := c.ownOffsets(ends)
+	if err != nil {
+		return err
+	}
+	cut := checksum.Cut{Checkpoint: body, Own: own, Sequence: c.sequence}
+	for {
+		done := c.flushing.done()
+		if c.ledger.Freeze(cut) {
+			break
+		}
+		if c.ledger.Recent() < 2*c.cfg.FlushEntries {
+			return nil
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	c.frozenAt, c.frozenEnds = c.clock.Now(), ends
+	if c.last != nil {
+		c.frozenSeen = c.last.Coordinates.String()
+	}
+	c.flushing.start()
+	return nil
+}
+
+// ownOffsets gives, for each shard, an offset of the own topic before which nothing is newer than what has been read. Until
+// the tailer has passed all that an older process has published, that is what the last cut had: a process that dies
+// before that must find these stamps again.
+func (c *Capture) ownOffsets(ends map[int]int64) ([]uint64, error) {
+	own := make([]uint64, c.cfg.Shards)
+	if at, ok := c.ledger.Passed(); !ok || at.Server != c.tip.Server || at.Compare(c.tip) < 0 {
+		_, last, err := c.ledger.Checkpoint()
+		copy(own, last)
+		return own, err
+	}
+	c.known = nil
+	for s, n := range ends {
+		own[s] = uint64(max(n, 0))
+	}
+	return own, nil
+}
+
+// finish writes the ledger once more, when the tailer has ended.
+func (c *Capture) finish(ctx context.Context, start binlog.Position) error {
+	if c.last == nil && c.tx == nil {
+		return nil
+	}
+	at := c.Interrupted(start)
+	for frozen := false; !frozen; {
+		done := c.flushing.done()
+		if _, busy := c.ledger.Frozen(); !busy { // else the flush under way comes first
+			if err := c.freeze(ctx, at); err != nil {
+				return err
+			}
+			frozen = true
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
