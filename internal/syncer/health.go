@@ -57,6 +57,13 @@ func (h *Health) setCaptured(at time.Time) {
 	delete(h.troubles, "capture")
 }
 
+// captureLag is how far capture is behind the database; false before it has caught up once.
+func (h *Health) captureLag(now time.Time) (time.Duration, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return now.Sub(h.captured), !h.captured.IsZero()
+}
+
 func (h *Health) setHeard(source string, shard int, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -2,6 +2,8 @@ package syncer
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -127,6 +129,29 @@ func (h *Health) report(st *Status, sources []string, shards int, now time.Time)
 	}
 }
 
+// forever stands for a binlog that is never purged.
+const forever = math.MaxInt32 * time.Second
+
+// measureHeadroom finds out how long what capture has not read yet will still be there.
+func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
+	var seconds int64
+	if err := p.server.DB.QueryRowContext(ctx, "SELECT @@GLOBAL.binlog_expire_logs_seconds").Scan(&seconds); err != nil {
+		return fmt.Errorf("reading binlog_expire_logs_seconds: %w", err)
+	}
+	room := forever
+	if seconds > 0 {
+		room = time.Duration(seconds) * time.Second
+		if behind, ok := s.health.captureLag(s.cfg.Clock.Now()); ok {
+			room = max(0, room-behind)
+		}
+	}
+	s.cfg.Metrics.headroom.Set(room.Seconds())
+	s.view.mu.Lock()
+	defer s.view.mu.Unlock()
+	s.view.room = room
+	return nil
+}
+
 // housekeeping refreshes, once an interval, what is not counted as it happens.
 func (s *Syncer) housekeeping(ctx context.Context, p *parts) error {
 	for {
@@ -149,6 +174,9 @@ func (s *Syncer) refresh(ctx context.Context, p *parts) error {
 		if src.LagSeconds >= 0 {
 			m.lag.WithLabelValues(src.Source, s.cfg.Region).Set(src.LagSeconds)
 		}
+	}
+	if err := s.measureHeadroom(ctx, p); err != nil {
+		return err
 	}
 	counts, err := p.target.CountParked(ctx)
 	if err != nil {
