@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -77,11 +78,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-type constError string
-
-func (e constError) Error() string { return string(e) }
-
-const errEmptyToken = constError("the configured token is empty")
+var errEmptyToken = errors.New("the configured token is empty")
 
 // equal compares in a time that tells nothing about either, their lengths included.
 func equal(a, b string) bool {

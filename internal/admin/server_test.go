@@ -40,7 +40,7 @@ func serve(t *testing.T, change func(*Config), mount ...func(*Server)) *served {
 	core, log := observer.New(zapcore.DebugLevel)
 	s.log = log
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meridian_test"}, func() float64 { return 42 }))
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "meridian_test", Help: "A number."}, func() float64 { return 42 }))
 	config := Config{Listen: "127.0.0.1:0", Metrics: registry, Logger: zap.New(core),
 		Ready:  func() []string { return s.reasons },
 		Status: func(context.Context) (any, error) { return map[string]any{"regions": []string{"a"}}, nil }}
@@ -54,7 +54,7 @@ func serve(t *testing.T, change func(*Config), mount ...func(*Server)) *served {
 	for _, f := range mount {
 		f(s.server)
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own certificate
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	s.client = &http.Client{Transport: transport}
 	scheme := "http://"
 	if config.TLS != nil {
@@ -257,7 +257,7 @@ func TestServer_EndsRequestsUnderWayBeforeItReturns(t *testing.T) {
 	default:
 	}
 	close(release)
-	if a := <-got; a.StatusCode != 200 || !strings.Contains(a.body, "whole") {
+	if a := <-got; a.StatusCode != http.StatusOK || !strings.Contains(a.body, "whole") {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 }
@@ -272,7 +272,7 @@ func TestServer_CutsOffRequestsThatOutlastTheDrain(t *testing.T) {
 	})
 	got := make(chan error, 1)
 	go func() {
-		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), "GET", s.url+"/v1/stuck", nil)
+		r, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodGet, s.url+"/v1/stuck", nil)
 		if err == nil {
 			var response *http.Response
 			if response, err = s.client.Do(r); err == nil {

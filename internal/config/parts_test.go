@@ -150,14 +150,14 @@ func TestGlob_WithoutStarsIsEquality(t *testing.T) {
 }
 
 func TestKeyTemplate_Expands(t *testing.T) {
-	k, err := ParseKeyTemplate("{{o:{tenant}}}:{id}/{id}")
+	k, err := ParseKeyTemplate("{{o:{tenant}}}:{id}/{name}/{id}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := k.Expand(func(name string) string { return "<" + name + ">" }); got != "{o:<tenant>}:<id>/<id>" {
+	if got := k.Expand(func(name string) string { return "<" + name + ">" }); got != "{o:<tenant>}:<id>/<name>/<id>" {
 		t.Error(got)
 	}
-	if got := strings.Join(k.Columns(), " "); got != "tenant id id" {
+	if got := strings.Join(k.Columns(), " "); got != "tenant id name id" {
 		t.Error(got)
 	}
 }

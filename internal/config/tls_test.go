@@ -41,9 +41,9 @@ func TestTLS_ClientTrustsItsAuthorityAndShowsItsCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := func(settings TLS) *tls.Config {
-		config, err := settings.Client()
-		if err != nil {
-			t.Fatal(err)
+		config, wrong := settings.Client()
+		if wrong != nil {
+			t.Fatal(wrong)
 		}
 		if config.ServerName == "" {
 			config.ServerName = "localhost" // as a dialler does
@@ -51,17 +51,17 @@ func TestTLS_ClientTrustsItsAuthorityAndShowsItsCertificate(t *testing.T) {
 		return config
 	}
 	full := TLS{CAFile: c.CAFile, CertFile: c.ClientCertFile, KeyFile: c.ClientKeyFile}
-	if err := handshake(t, client(full), server); err != nil {
+	if err = handshake(t, client(full), server); err != nil {
 		t.Error(err)
 	}
 	stranger := full
 	stranger.CAFile = ""
-	if err := handshake(t, client(stranger), server); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+	if err = handshake(t, client(stranger), server); err == nil || !strings.Contains(err.Error(), "unknown authority") {
 		t.Errorf("the system's authorities are trusted with: %v", err)
 	}
 	elsewhere := full
 	elsewhere.ServerName = "elsewhere"
-	if err := handshake(t, client(elsewhere), server); err == nil || !strings.Contains(err.Error(), "elsewhere") {
+	if err = handshake(t, client(elsewhere), server); err == nil || !strings.Contains(err.Error(), "elsewhere") {
 		t.Errorf("%v", err)
 	}
 	admin, err := (&AdminTLS{CAFile: c.CAFile}).Client()

@@ -67,10 +67,10 @@ func TestNewLogger_WritesEveryLineInTheFormat(t *testing.T) {
 		Level, Msg, Time string
 		Lag              float64
 	}
-	if err := json.Unmarshal([]byte(lines[0]), &line); err != nil || line.Level != "warn" || line.Msg != "conflict" || line.Lag != 1.5 {
+	if err = json.Unmarshal([]byte(lines[0]), &line); err != nil || line.Level != "warn" || line.Msg != "conflict" || line.Lag != 1.5 {
 		t.Errorf("%v in %s", err, lines[0])
 	}
-	if _, err := time.Parse(time.RFC3339Nano, line.Time); err != nil {
+	if _, err = time.Parse(time.RFC3339Nano, line.Time); err != nil {
 		t.Error(err)
 	}
 	out.Reset()

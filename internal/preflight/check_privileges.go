@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Replication is what the tailer needs on the whole server: to read the binlog, and to ask where it ends.
+// replicationPrivileges are what the tailer needs on the whole server: to read the binlog, and to ask where it ends
 func replicationPrivileges(mariadb bool) []string {
 	if mariadb {
 		return []string{"REPLICATION SLAVE", "BINLOG MONITOR"}
@@ -24,14 +24,14 @@ var alsoCalled = map[string][]string{
 // rowPrivileges are needed on every replicated table.
 var rowPrivileges = []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
 
-// seeing is needed on them for what they lead to to be seen: without it triggers and events do not show themselves.
+// What is asked of them besides, without which triggers and events do not show themselves.
 const (
 	seeTriggers = "TRIGGER"
 	seeEvents   = "EVENT"
 )
 
-// LeastGrants gives the GRANT statements that an account needs, for those who set it up: account is 'meridian'@'%'; patterns
-// are those of tables.include. comment lines say what is optional, and why it is good to have.
+// LeastGrants gives the GRANT statements that an account ('meridian'@'%') needs; include are the patterns of tables.include.
+// A comment line, which begins with "--", says what is optional, and why it is good to have.
 func LeastGrants(mariadb bool, account string, include []Pattern) []string {
 	grants := []string{fmt.Sprintf("GRANT %s ON *.* TO %s;", strings.Join(replicationPrivileges(mariadb), ", "), account)}
 	for _, p := range include {

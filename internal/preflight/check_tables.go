@@ -69,7 +69,7 @@ func checkPrimaryKeys(i *inspection) []Check {
 			}
 		}
 	}
-	return verdict("primary_keys", Fail, complaints, fixes, "every replicated table has one that is supported")
+	return verdict("primary_keys", complaints, fixes, "every replicated table has one that is supported")
 }
 
 func generated(c *column) bool { return c.GenerationExpression != "" }
@@ -101,7 +101,7 @@ func checkColumns(i *inspection) []Check {
 			}
 		}
 	}
-	return verdict("columns", Fail, complaints, fixes, "all columns have types that are supported")
+	return verdict("columns", complaints, fixes, "all columns have types that are supported")
 }
 
 // checkEngines: only InnoDB has the row locks and transactions that an apply stands on.
@@ -116,7 +116,7 @@ func checkEngines(i *inspection) []Check {
 			fixes = append(fixes, fmt.Sprintf("ALTER TABLE %s ENGINE = InnoDB; -- %s", quoteTable(t.schema, t.name), exclude(t)))
 		}
 	}
-	return verdict("engines", Fail, complaints, fixes, "all replicated tables are InnoDB")
+	return verdict("engines", complaints, fixes, "all replicated tables are InnoDB")
 }
 
 // checkKeysAlike compares primary keys with those of the other regions: a row must be the same row everywhere.
@@ -146,7 +146,7 @@ func checkKeysAlike(i *inspection) []Check {
 	const name = "keys_alike"
 	switch {
 	case len(differ) > 0:
-		return []Check{{Name: name, Result: Fail, Detail: list(append(differ, absent...)), Fix: statements(fixes)}}
+		return []Check{fail(name, list(append(differ, absent...)), statements(fixes))}
 	case len(absent) > 0:
 		return []Check{warn(name, list(absent)+": changes to it wait there until it is", "create it there with the definition that SHOW CREATE TABLE gives here")}
 	case compared == 0:
@@ -257,7 +257,7 @@ func checkVersionColumns(i *inspection) []Check {
 	const name = "version_columns"
 	switch {
 	case len(wrong) > 0:
-		return []Check{{Name: name, Result: Fail, Detail: list(wrong), Fix: statements(fixes)}}
+		return []Check{fail(name, list(wrong), statements(fixes))}
 	case len(coarse) > 0:
 		return []Check{warn(name, "writes that the column cannot tell apart in time are ordered by the region's name: "+list(coarse), statements(fixes))}
 	case used == 0:
@@ -301,7 +301,7 @@ func checkCacheKeys(i *inspection) []Check {
 	if used == 0 {
 		return nil
 	}
-	return verdict("cache_keys", Fail, complaints, fixes, fmt.Sprintf("%d tables are cached under keys of their own", used))
+	return verdict("cache_keys", complaints, fixes, fmt.Sprintf("%d tables are cached under keys of their own", used))
 }
 
 // identifiedBy tells whether the columns contain a whole unique key.

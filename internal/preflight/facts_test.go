@@ -179,7 +179,6 @@ func TestGTIDMode_IsMendedStepByStep(t *testing.T) {
 }
 
 func TestCheckClock(t *testing.T) {
-	const max = 500 * time.Millisecond
 	for _, c := range []struct {
 		here, there, roundTrip time.Duration
 		mariadb                bool
@@ -196,7 +195,7 @@ func TestCheckClock(t *testing.T) {
 		here, there := server(nil), server(nil)
 		there.region, here.mariadb = "b", c.mariadb
 		here.ahead, there.ahead, here.roundTrip, there.roundTrip = c.here, c.there, c.roundTrip, c.roundTrip
-		got := checkClock(&inspection{config: Config{MaxSkew: max}, here: here, others: []*facts{there}})[0]
+		got := checkClock(&inspection{config: Config{MaxSkew: 500 * time.Millisecond}, here: here, others: []*facts{there}})[0]
 		if got.Result != c.result || !strings.Contains(got.Detail, c.says) {
 			t.Errorf("%+v: %+v", c, got)
 		}

@@ -137,7 +137,8 @@ func (f *facts) askJSON(q *asker, schema string) (map[string]bool, error) {
 	err := q.each("the checks of "+schema, "SELECT TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS WHERE CONSTRAINT_SCHEMA = ?",
 		[]any{schema}, func(r []string) error {
 			column, isJSON := strings.CutPrefix(r[1], "json_valid(`")
-			if column, whole := strings.CutSuffix(column, "`)"); isJSON && whole {
+			column, whole := strings.CutSuffix(column, "`)")
+			if isJSON && whole {
 				json[r[0]+"\x00"+strings.ToLower(strings.ReplaceAll(column, "``", "`"))] = true
 			}
 			return nil

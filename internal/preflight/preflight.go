@@ -193,10 +193,10 @@ func fail(name, detail, fix string) Check {
 	return Check{Name: name, Result: Fail, Detail: detail, Fix: fix}
 }
 
-// verdict is one check about many things: bad if there are complaints, and the good news otherwise.
-func verdict(name string, bad Result, complaints []string, fixes []string, good string) []Check {
+// verdict is one check about many things: it fails if there are complaints, and the good news otherwise.
+func verdict(name string, complaints, fixes []string, good string) []Check {
 	if len(complaints) == 0 {
 		return []Check{pass(name, good)}
 	}
-	return []Check{{Name: name, Result: bad, Detail: list(complaints), Fix: statements(fixes)}}
+	return []Check{fail(name, list(complaints), statements(fixes))}
 }

@@ -112,7 +112,7 @@ func TestRun_CacheKeysMustTellRowsApart(t *testing.T) {
 		{[]string{"tenant", "ID"}, OK, "1 tables"},
 		{[]string{"email"}, OK, "1 tables"},
 		{[]string{"id"}, Fail, "put all of (tenant, id) into cache.key"},
-		{[]string{"tenant", "id", "nmae"}, Fail, "has no column nmae"},
+		{[]string{"tenant", "id", "nme"}, Fail, "has no column nme"},
 	} {
 		config := configFor(t, root(db), schema)
 		config.Tables = include{schema: schema, rule: Rule{CacheColumns: c.columns}}
