@@ -1,7 +1,8 @@
 // Package console is what our commands have in common towards the people who run them: loggers on standard error, tables
 // on standard output, colours where there is a terminal.
 //
-// In the flow it stands at the very edge: only cmd imports it, and nothing of it decides anything.
+// In the flow it stands at the very edge: only cmd and what `syncer demo` shows import it, and nothing
+// of it decides anything.
 package console
 
 import (

@@ -141,7 +141,10 @@ func eachRow(ctx context.Context, r *region, table string, visit func(key string
 	if err != nil || len(key) == 0 {
 		return err
 	}
-	query := fmt.Sprintf("SELECT * FROM `%s`.`%s` ORDER BY `%s`", schema, table, strings.Join(key, "`, `"))
+	for i := range key {
+		key[i] = quoted(key[i])
+	}
+	query := fmt.Sprintf("SELECT * FROM %s.%s ORDER BY %s", schema, quoted(table), strings.Join(key, ", ")) //nolint:gosec // names, quoted
 	rows, err := r.db.QueryContext(ctx, query)
 	if err != nil {
 		return err
@@ -161,7 +164,7 @@ func eachRow(ctx context.Context, r *region, table string, visit func(key string
 		}
 		var words []string
 		for i, c := range columns {
-			if slices.Contains(key, c) {
+			if slices.Contains(key, quoted(c)) {
 				words = append(words, c+"="+shown(values[i]))
 			}
 		}
@@ -169,6 +172,8 @@ func eachRow(ctx context.Context, r *region, table string, visit func(key string
 	}
 	return rows.Err()
 }
+
+func quoted(name string) string { return "`" + strings.ReplaceAll(name, "`", "``") + "`" }
 
 // findDifferent reads the table once more and finds the rows that are not the same everywhere.
 func (p *tableProof) findDifferent(ctx context.Context, regions []*region, table string) error {

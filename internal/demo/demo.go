@@ -169,7 +169,8 @@ func (d *demo) program(ctx context.Context, cache string) (*servers.Program, err
 		return nil, err
 	}
 	for _, kind := range servers.Kinds() { // one of the cache runs by its own loader only
-		if program, err := servers.Find(ctx, cache, kind); err == nil && program.Path == path {
+		program, missing := servers.Find(ctx, cache, kind)
+		if missing == nil && program.Path == path {
 			return program, nil
 		}
 	}

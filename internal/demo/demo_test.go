@@ -53,6 +53,15 @@ func folderOf(t *testing.T, stderr *output) string {
 	return filepath.Dir(found[1])
 }
 
+// removeFolder removes what a failed demo leaves, when the test has looked at it.
+func removeFolder(t *testing.T, stderr *output) {
+	t.Cleanup(func() {
+		if err := os.RemoveAll(folderOf(t, stderr)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func wantGone(t *testing.T, folder string) {
 	t.Helper()
 	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
@@ -144,11 +153,7 @@ func TestRun_TellsWhichRowsDiffer(t *testing.T) {
 				CREATE TABLE shop.mine (id INT PRIMARY KEY); INSERT INTO shop.mine VALUES (7)`)
 			return err
 		})
-	t.Cleanup(func() {
-		if err := os.RemoveAll(folderOf(t, stderr)); err != nil {
-			t.Error(err)
-		}
-	})
+	removeFolder(t, stderr)
 	if !errors.Is(err, ErrNotEqual) {
 		t.Fatalf("the databases differ, and the error is %v\n%s%s", err, stderr, stdout)
 	}
@@ -202,11 +207,7 @@ func TestRun_TellsWhichSyncerEndedAndWhatItSaidLast(t *testing.T) {
 			<-ctx.Done() // it is noticed
 			return context.Cause(ctx)
 		})
-	t.Cleanup(func() {
-		if err := os.RemoveAll(folderOf(t, stderr)); err != nil {
-			t.Error(err)
-		}
-	})
+	removeFolder(t, stderr)
 	var end *endedError
 	if !errors.As(err, &end) || !strings.Contains(err.Error(), "eu-west-1 ended by itself (signal: killed)") || !strings.Contains(err.Error(), "the end of its log") {
 		t.Errorf("a syncer was killed, and the error is %v", err)

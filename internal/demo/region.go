@@ -31,7 +31,7 @@ type region struct {
 
 // start starts the region's database, the number-th of so many.
 func (r *region) start(ctx context.Context, program *servers.Program, cache string, number, of int) (err error) {
-	if err := os.MkdirAll(r.folder, 0o700); err != nil {
+	if err = os.MkdirAll(r.folder, 0o700); err != nil {
 		return fmt.Errorf("region %s: %w", r.name, err)
 	}
 	r.database, err = servers.StartDatabase(ctx, servers.DatabaseConfig{

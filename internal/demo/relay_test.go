@@ -54,51 +54,62 @@ func TestRedirect_ReplacesEveryBrokerInEveryVersion(t *testing.T) {
 	}
 }
 
+// wholeLine makes a line to the broker that ends with the test.
+func wholeLine(t *testing.T, broker string) *line {
+	t.Helper()
+	port, err := servers.ReservePort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLine(port.Address(), broker)
+	t.Cleanup(func() {
+		l.cut()
+		if failed := port.Release(); failed != nil {
+			t.Error(failed)
+		}
+	})
+	if err = l.heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func TestLine_CarriesTheBusUntilItIsCutAndAgainAfterwards(t *testing.T) {
 	broker, err := bus.StartEmbedded(t.Context(), bus.EmbeddedConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer broker.Close()
-	port, err := servers.ReservePort(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer port.Release()
-	l := newLine(port.Address(), broker.Addr())
-	if err := l.heal(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer l.cut()
-	client, err := bus.Dial(bus.Config{Brokers: []string{port.Address()}, DialTimeout: 5 * time.Second})
+	l := wholeLine(t, broker.Addr())
+	client, err := bus.Dial(bus.Config{Brokers: []string{l.address}, DialTimeout: 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
 	addresses, err := client.Ping(t.Context())
-	if err != nil || len(addresses) != 1 || addresses[0] != port.Address() {
-		t.Fatalf("clients are led to %v, not over the line at %s: %v", addresses, port.Address(), err)
+	if err != nil || len(addresses) != 1 || addresses[0] != l.address {
+		t.Fatalf("clients are led to %v, not over the line at %s: %v", addresses, l.address, err)
 	}
 	const topic = "meridian.us-east-1.changes"
-	if err := client.EnsureTopic(t.Context(), bus.Topic{Name: topic, Partitions: 1, ReplicationFactor: 1, Retention: time.Hour, MaxRecordBytes: 1 << 20}); err != nil {
+	if err = client.EnsureTopic(t.Context(), bus.Topic{Name: topic, Partitions: 1, ReplicationFactor: 1, Retention: time.Hour, MaxRecordBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	produce := func() error {
-		_, err := client.Produce(t.Context(), topic, 0, []bus.Record{{Key: []byte("k"), Value: make([]byte, 100<<10)}})
-		return err
+		_, failed := client.Produce(t.Context(), topic, 0, []bus.Record{{Key: []byte("k"), Value: make([]byte, 100<<10)}})
+		return failed
 	}
-	if err := produce(); err != nil {
+	if err = produce(); err != nil {
 		t.Fatal(err)
 	}
 	l.cut()
 	var transient *bus.TransientError
-	if err := produce(); !errors.As(err, &transient) {
+	if err = produce(); !errors.As(err, &transient) {
 		t.Fatalf("over a line that is cut: %v", err)
 	}
-	if err := l.heal(t.Context()); err != nil {
+	if err = l.heal(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := produce(); err != nil {
+	if err = produce(); err != nil {
 		t.Fatalf("over a line that is whole again: %v", err)
 	}
 }
@@ -110,25 +121,16 @@ func TestLine_EndsConnectionsOfWhatIsNoKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer upstream.Close()
-	port, err := servers.ReservePort(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer port.Release()
-	l := newLine(port.Address(), upstream.Addr().String())
-	if err := l.heal(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer l.cut()
-	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", port.Address())
+	l := wholeLine(t, upstream.Addr().String())
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := c.Write(append(binary.BigEndian.AppendUint32(nil, 3), make([]byte, 16)...)); err != nil {
+	if _, err = c.Write(append(binary.BigEndian.AppendUint32(nil, 3), make([]byte, 16)...)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err = c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	_, err = c.Read(make([]byte, 1))

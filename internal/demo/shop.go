@@ -205,7 +205,7 @@ func (w *writer) changePrice(ctx context.Context, tx *sql.Tx) error {
 
 // fillCart inserts or replaces a row that other regions insert, replace and delete.
 func (w *writer) fillCart(ctx context.Context, tx *sql.Tx) error {
-	items := fmt.Sprintf(`{"sku": "%s", "quantity": %d}`, w.sku(), 1+w.random.IntN(5))
+	items := fmt.Sprintf(`{"sku": %q, "quantity": %d}`, w.sku(), 1+w.random.IntN(5))
 	return execute(ctx, tx, "INSERT INTO shop.carts (customer, items, changed_in, changes) VALUES (?, ?, ?, 1) "+
 		"ON DUPLICATE KEY UPDATE customer = VALUES(customer), items = VALUES(items), changed_in = VALUES(changed_in), changes = changes + 1",
 		w.customer(), items, w.region.name)
