@@ -48,7 +48,7 @@ type recorder struct {
 	open     *seen
 	last     *binlog.End // of a Commit or Progress
 	progress int
-	stamp    []string
+	ended    chan struct{}            // closed when Run has ended
 	onChange func(*binlog.Rows) error // nil: none
 	onCommit func(*binlog.End) error
 	discard  bool // keep counts only
@@ -107,10 +107,7 @@ func (r *recorder) Commit(_ context.Context, end *binlog.End) error {
 }
 
 func (r *recorder) Progress(_ context.Context, end *binlog.End) error {
-	r.locked(func() {
-		r.last, r.progress = end, r.progress+1
-		r.stamp = append(r.stamp, time.Now().Format("05.000 ")+end.Coordinates.String())
-	})
+	r.locked(func() { r.last, r.progress = end, r.progress+1 })
 	return nil
 }
 
@@ -127,6 +124,14 @@ func (r *recorder) until(t *testing.T, what string, holds func() bool) {
 		}
 		select {
 		case <-changed:
+		case <-r.ended:
+			r.mu.Lock()
+			ok := holds()
+			r.mu.Unlock()
+			if !ok {
+				t.Fatalf("the tailer ended before %s", what)
+			}
+			return
 		case <-timeout:
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -138,7 +143,6 @@ type tail struct {
 	*recorder
 	t      *testing.T
 	cancel context.CancelCauseFunc
-	ended  chan struct{}
 	err    error // valid when ended is closed
 }
 
@@ -236,7 +240,8 @@ func run(t *testing.T, tailer *binlog.Tailer, from binlog.Position, r *recorder)
 		r = newRecorder()
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	f := &tail{recorder: r, t: t, cancel: cancel, ended: make(chan struct{})}
+	f := &tail{recorder: r, t: t, cancel: cancel}
+	r.ended = make(chan struct{})
 	go func() {
 		defer close(f.ended)
 		f.err = tailer.Run(ctx, from, r)
@@ -280,16 +285,12 @@ func (f *tail) fence(db *testenv.Database) []*seen {
 	}
 	f.t.Cleanup(func() {
 		if f.t.Failed() {
-			f.t.Logf("the tailer got to %+v after %d transactions %d %v %v", f.last, len(f.done), f.progress, f.stamp, time.Now())
-			f.t.Logf("%q %q", at.Server, f.last.Coordinates.Server)
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.t.Logf("on the way to %s the tailer got to %+v after %d transactions; error: %v", at, f.last, len(f.done), f.err)
 		}
 	})
 	f.until(f.t, at.String(), func() bool {
-		select {
-		case <-f.ended:
-			f.t.Fatalf("the tailer ended before %s: %v", at, f.err)
-		default:
-		}
 		return f.last != nil && f.last.Coordinates.Server == at.Server && f.last.Coordinates.Compare(at) >= 0
 	})
 	f.mu.Lock()

@@ -33,12 +33,15 @@ const (
 	formDouble
 	formBit
 	formDate
-	formTime       // the types of MySQL 5.5 and before, which MariaDB still has
-	formDatetime   //
-	formTimestamp  //
-	formTime2      // the types with fractions of a second
-	formDatetime2  //
-	formTimestamp2 //
+	formTime         // the types of MySQL 5.5 and before, which MariaDB still has
+	formDatetime     //
+	formTimestamp    //
+	formOldTime      // MariaDB's own types with fractions, from before it had MySQL's
+	formOldDatetime  //
+	formOldTimestamp //
+	formTime2        // the types with fractions of a second
+	formDatetime2    //
+	formTimestamp2   //
 	formEnum
 	formSet
 	formBytes // a length and bytes
@@ -88,9 +91,8 @@ func newLayout(m *tableMap, decision Decision, hints map[string]row.Column, know
 	l.fields = make([]field, len(m.columns))
 	for i := range m.columns {
 		c := &m.columns[i]
-		hint := hints[strings.ToLower(c.name)]
-		// The columns that MySQL makes for indexes over expressions are in the binlog of early 8.0.
-		hint.Generated = hint.Generated || strings.HasPrefix(c.name, "!hidden!")
+		hint, live := hints[strings.ToLower(c.name)]
+		hint.Generated = hint.Generated || isHidden(c.name) && hints != nil && !live
 		f, column, err := newField(c, hint, known)
 		if err != nil {
 			l.fault = &MetadataError{Table: l.name, Reason: fmt.Sprintf("column %s cannot be read from the binlog: %v", c.name, err)}
@@ -110,13 +112,19 @@ func newLayout(m *tableMap, decision Decision, hints map[string]row.Column, know
 	return l
 }
 
+// isHidden tells whether a column may be one that MySQL made for an index over an expression. Early versions of 8.0 have
+// them in their table maps, under an MD5 sum for a name, but not in their row images.
+func isHidden(name string) bool {
+	return len(name) == 32 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
 var errType = errors.New("its type is not supported")
 
 // newField describes one column.
 func newField(c *mapColumn, hint row.Column, known collations) (field, row.Column, error) {
 	f := field{name: c.name, generated: hint.Generated}
 	column := row.Column{Name: c.name, Generated: hint.Generated}
-	if scalar(c, &f, &column) {
+	if scalar(c, hint, &f, &column) {
 		return f, column, nil
 	}
 	var err error
@@ -152,7 +160,7 @@ func newField(c *mapColumn, hint row.Column, known collations) (field, row.Colum
 }
 
 // scalar describes numbers and times; false for all others.
-func scalar(c *mapColumn, f *field, column *row.Column) bool {
+func scalar(c *mapColumn, hint row.Column, f *field, column *row.Column) bool {
 	set := func(form form, width int, t row.Type) {
 		f.form, f.width, column.Type = form, width, t
 	}
@@ -201,10 +209,13 @@ func scalar(c *mapColumn, f *field, column *row.Column) bool {
 		set(formDate, 3, row.TypeDate)
 	case typeTime:
 		set(formTime, 3, row.TypeTime)
+		withFraction(formOldTime, [...]int{3, 4, 4, 5, 5, 5, 6}, hint, f, column)
 	case typeDatetime:
 		set(formDatetime, 8, row.TypeDatetime)
+		withFraction(formOldDatetime, [...]int{5, 6, 6, 7, 7, 7, 8}, hint, f, column)
 	case typeTimestamp:
 		set(formTimestamp, 4, row.TypeTimestamp)
+		withFraction(formOldTimestamp, [...]int{4, 5, 5, 6, 6, 7, 7}, hint, f, column)
 	case typeTime2:
 		timed(formTime2, 3, row.TypeTime)
 	case typeDatetime2:
@@ -215,6 +226,14 @@ func scalar(c *mapColumn, f *field, column *row.Column) bool {
 		return false
 	}
 	return true
+}
+
+// withFraction describes MariaDB's TIME(n), DATETIME(n) and TIMESTAMP(n) of tables that were made before 10.1, or with
+// mysql56_temporal_format=OFF. The binlog does not tell n, nor how many bytes they take: only the live schema does.
+func withFraction(as form, widths [7]int, hint row.Column, f *field, column *row.Column) {
+	if hint.Type == column.Type && hint.Fraction > 0 && hint.Fraction < len(widths) {
+		f.form, f.width, f.fraction, column.Fraction = as, widths[hint.Fraction], hint.Fraction, hint.Fraction
+	}
 }
 
 // labelled describes an ENUM or a SET. Its labels come in the column's character set.

@@ -27,6 +27,13 @@ func temporal(f *field, b []byte, v *row.Value) error {
 			int(clock/10000), int(clock/100%100), int(clock%100), 0)
 	case formTimestamp:
 		*v = row.TimestampValue(int64(binary.LittleEndian.Uint32(b)) * 1e6)
+	case formOldTime: // big-endian, in the last digit's units, from -838:59:60 on
+		n := int64(big(b)) * unit(f.fraction)
+		*v = row.TimeValue(n - (838*3600+59*60+60)*1e6)
+	case formOldDatetime:
+		*v = oldDatetime(big(b) * uint64(unit(f.fraction)))
+	case formOldTimestamp: // big-endian, the fraction in the last digit's units
+		*v = row.TimestampValue(int64(binary.BigEndian.Uint32(b))*1e6 + int64(big(b[4:]))*unit(f.fraction))
 	case formTimestamp2:
 		*v = row.TimestampValue(int64(binary.BigEndian.Uint32(b))*1e6 + micros(b[4:]))
 	case formTime2:
@@ -37,6 +44,27 @@ func temporal(f *field, b []byte, v *row.Value) error {
 		return fmt.Errorf("%w (form %d)", errType, f.form)
 	}
 	return nil
+}
+
+// unit gives the microseconds of a fraction's last digit.
+func unit(digits int) int64 {
+	n := int64(1)
+	for range 6 - digits {
+		n *= 10
+	}
+	return n
+}
+
+// oldDatetime takes apart what pack_time in sql-common of MariaDB has put together, in microseconds: each part is a digit of
+// a number with the bases 13, 32, 24, 60, 60 and a million.
+func oldDatetime(n uint64) row.Value {
+	next := func(base uint64) int {
+		digit := n % base
+		n /= base
+		return int(digit)
+	}
+	micros, second, minute, hour, day, month := next(1e6), next(60), next(60), next(24), next(32), next(13)
+	return row.DatetimeValue(int(n)&0x3fff, month, day, hour, minute, second, micros)
 }
 
 // micros reads the fraction of a second of 0 to 3 bytes.

@@ -255,3 +255,58 @@ func same(t *testing.T, what string, info *mysqldb.TableInfo, got, want []row.Va
 		}
 	}
 }
+
+// MariaDB may have tables from before it took over MySQL's temporal types.
+func TestTailer_ReadsMariaDBsOldTemporalTypes(t *testing.T) {
+	for _, kind := range []testenv.Kind{testenv.KindMariaDB, testenv.KindMariaDB1011} {
+		t.Run(string(kind), func(t *testing.T) {
+			db := testenv.Shared(t, kind, "")
+			schema := db.FreshSchema(t)
+			columns := []string{"id INT PRIMARY KEY", "n INT"}
+			first, second := []string{"1", "1"}, []string{"2", "1"}
+			for digits := range 7 {
+				fraction := strings.Repeat("9", digits)
+				columns = append(columns, fmt.Sprintf("t%d TIME(%[1]d), d%[1]d DATETIME(%[1]d), s%[1]d TIMESTAMP(%[1]d) NULL", digits))
+				first = append(first, "'-838:59:58."+fraction+"'", "'9999-12-31 23:59:59."+fraction+"'", "'2038-01-19 03:14:07."+fraction+"'")
+				second = append(second, "'00:00:01."+fraction+"'", "'0000-00-00 00:00:00'", "0")
+			}
+			f := follow(t, db, schema, options{hints: hints{server(t, db)}})
+			runIn(t, db, schema, "SET GLOBAL mysql56_temporal_format = OFF", "CREATE TABLE t ("+strings.Join(columns, ", ")+")", "SET GLOBAL mysql56_temporal_format = ON",
+				"SET sql_mode = '', time_zone = '+00:00'", "INSERT INTO t VALUES ("+strings.Join(first, ", ")+")", "INSERT INTO t VALUES ("+strings.Join(second, ", ")+")")
+			want := selectAll(t, db, schema)
+			runIn(t, db, schema, "UPDATE t SET n = n + 1000", "DELETE FROM t")
+			checkValues(t, db, f.fence(db), want)
+			f.stop()
+		})
+	}
+}
+
+// Indexes over expressions have columns of their own, which are none of the table's.
+func TestTailer_ReadsTablesWithIndexesOverExpressions(t *testing.T) {
+	for _, kind := range []testenv.Kind{testenv.KindMySQL, testenv.KindMySQL80} {
+		t.Run(string(kind), func(t *testing.T) {
+			db := testenv.Shared(t, kind, "")
+			schema := db.FreshSchema(t)
+			f := follow(t, db, schema, options{hints: hints{server(t, db)}})
+			runIn(t, db, schema, "CREATE TABLE a (id INT PRIMARY KEY, n INT, s VARCHAR(10), j JSON, INDEX f ((n + 1)), INDEX g ((concat(s, 'x'))))")
+			if kind == testenv.KindMySQL {
+				runIn(t, db, schema, "ALTER TABLE a ADD INDEX m ((CAST(j AS UNSIGNED ARRAY)))")
+			}
+			runIn(t, db, schema, "INSERT INTO a VALUES (1, 2, 'q', '[1, 2]')", "UPDATE a SET n = 3", "DELETE FROM a")
+			got := f.fence(db)
+			for _, s := range got {
+				for _, c := range s.changes {
+					if image := c.Row(); image[0].Num != 1 || string(image[2].Bytes) != "q" || string(image[3].Bytes) != "[1, 2]" {
+						t.Errorf("got %s", text(s.changes))
+					}
+					for _, column := range c.Table.Columns[4:] {
+						if !column.Generated {
+							t.Errorf("column %s is taken for one of the table's", column.Name)
+						}
+					}
+				}
+			}
+			f.stop()
+		})
+	}
+}
