@@ -2,18 +2,23 @@ package storm_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"sync"
 	"syscall"
 	"time"
 )
 
 // chaos does what goes wrong in a data centre, one thing at a time; two of them run at once.
 type chaos struct {
-	w     *world
-	rand  *rand.Rand
-	most  time.Duration // between two faults
-	did   map[string]int
-	rough bool // databases are killed, too
+	w      *world
+	number int
+	rand   *rand.Rand
+	most   time.Duration // between two faults
+	did    map[string]int
+	twins  int
 }
 
 // pause waits for up to most; false when the context has ended.
@@ -51,13 +56,18 @@ func (c *chaos) fault(ctx context.Context) {
 	case n < 55:
 		c.did["kill bus"]++
 		c.bounce(ctx, c.w.bus, c.w.bus.kill)
-	case n < 63:
+	case n < 60:
 		c.did["stop "+g.name]++
 		c.freeze(ctx, g.syncer)
-	case n < 95:
+	case n < 65:
+		c.did["twin of "+g.name]++
+		c.twin(ctx, g.syncer)
+	case n < 69:
+		c.did["lose the ledger of "+g.name]++
+		c.bounce(ctx, g.syncer, func() { c.lose(g.syncer) })
+	case n < 96:
 		c.cut(ctx)
 	default:
-		c.did["database "+g.name]++
 		c.restart(g)
 	}
 }
@@ -102,13 +112,85 @@ func (c *chaos) cut(ctx context.Context) {
 	}
 }
 
+// lose kills the process and takes its ledger away, or leaves a part of it.
+func (c *chaos) lose(p *process) {
+	p.kill()
+	var err error
+	if c.rand.IntN(2) == 0 {
+		err = os.Remove(p.role.ledger())
+	} else {
+		err = os.Truncate(p.role.ledger(), 1000)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		c.w.t.Error(err)
+	}
+}
+
+// twin stops a process where it stands, puts another in its place, with a copy of its ledger, and then lets the first go
+// on: one of them must find out that it is no longer wanted, and nothing that it does after that may count. Which one it
+// is depends on who claimed last; afterwards a third takes over.
+func (c *chaos) twin(ctx context.Context, p *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.run
+	if old == nil {
+		return
+	}
+	p.signal(syscall.SIGSTOP)
+	old.want()
+	c.twins++
+	was := p.role.ledger()
+	p.role.Directory = fmt.Sprintf("%s-%d%d", p.role.Directory, c.number, c.twins)
+	if err := errors.Join(os.MkdirAll(p.role.Directory, 0o750), copyFile(was, p.role.ledger()), p.start()); err != nil {
+		c.w.t.Error(err)
+		return
+	}
+	p.run.want()
+	c.pause(ctx, 1500*time.Millisecond)
+	_ = old.cmd.Process.Signal(syscall.SIGCONT)
+	timer := time.NewTimer(3 * time.Second)
+	defer timer.Stop()
+	select {
+	case <-old.ended:
+		c.did["a twin gave up"]++
+	case <-p.run.ended:
+		c.did["a twin gave up"]++
+	case <-timer.C: // there was nothing to do for it
+	}
+	_ = old.cmd.Process.Signal(syscall.SIGKILL)
+	<-old.ended
+	p.kill()
+	if err := p.start(); err != nil {
+		c.w.t.Error(err)
+	}
+}
+
+// copyFile copies a file; one that is not there is left out.
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
+
+// restarting is held by the one that restarts a database: that takes seconds, and one at a time is enough.
+var restarting sync.Mutex
+
 func (c *chaos) restart(g *region) {
-	g.busy.Lock()
-	defer g.busy.Unlock()
-	if c.rough && c.rand.IntN(2) == 0 {
+	if !restarting.TryLock() {
+		return
+	}
+	defer restarting.Unlock()
+	if c.rand.IntN(2) == 0 {
+		c.did["kill the database of "+g.name]++
 		g.db.Kill()
 		g.db.Start()
 		return
 	}
+	c.did["restart the database of "+g.name]++
 	g.db.Restart()
 }

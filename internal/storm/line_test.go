@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"sync"
+	"time"
 )
 
 // lineState is how a line is.
@@ -23,6 +25,7 @@ type line struct {
 	upstream string
 	listener net.Listener
 	address  string
+	jitter   time.Duration // each piece arrives so much later at most
 
 	mu      sync.Mutex
 	state   lineState
@@ -84,6 +87,7 @@ func (l *line) copy(to, from net.Conn) {
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
+		l.delay()
 		if !l.pass() {
 			return
 		}
@@ -98,6 +102,14 @@ func (l *line) copy(to, from net.Conn) {
 			}
 			return
 		}
+	}
+}
+
+// delay keeps a piece for a while, on every fourth occasion. A server's connections are so not equally quick: what the
+// one shows is not yet known to the other.
+func (l *line) delay() {
+	if l.jitter > 0 && rand.IntN(4) == 0 {
+		<-time.After(rand.N(l.jitter))
 	}
 }
 

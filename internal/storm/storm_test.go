@@ -70,7 +70,7 @@ func (w *world) blow(s storm, n uint64) {
 	var agents []*chaos
 	if !s.calm {
 		for k := range 2 {
-			c := &chaos{w: w, rand: rand.New(rand.NewPCG(n, uint64(100_000+k))), most: 1200 * time.Millisecond, did: map[string]int{}}
+			c := &chaos{w: w, number: k, rand: rand.New(rand.NewPCG(n, uint64(100_000+k))), most: 1200 * time.Millisecond, did: map[string]int{}}
 			agents = append(agents, c)
 			all.Go(func() { c.run(ctx) })
 		}
@@ -94,7 +94,7 @@ func TestStorm_ThreeMySQL(t *testing.T) {
 		kinds:  []testenv.Kind{testenv.KindMySQL, testenv.KindMySQL, testenv.KindMySQL},
 		shards: []int{1, 4}[n%2], batchRows: 200, collation: "utf8mb4_0900_ai_ci",
 	})
-	w.blow(storm{duration: duration(t, 12*time.Second), writers: 3, pace: 60 * time.Millisecond}, n)
+	w.blow(storm{duration: duration(t, 12*time.Second), writers: 4, pace: 30 * time.Millisecond}, n)
 	w.settle(false)
 	w.check(strict)
 }
@@ -107,7 +107,7 @@ func TestStorm_TwoMySQLAndAMariaDB(t *testing.T) {
 		kinds:  []testenv.Kind{testenv.KindMySQL, maria, testenv.KindMySQL},
 		shards: []int{1, 4}[n%2], batchRows: 200, collation: "utf8mb4_general_ci",
 	})
-	w.blow(storm{duration: duration(t, 12*time.Second), writers: 3, pace: 60 * time.Millisecond}, n)
+	w.blow(storm{duration: duration(t, 12*time.Second), writers: 4, pace: 30 * time.Millisecond}, n)
 	w.settle(false)
 	w.check(strict)
 }
@@ -120,7 +120,7 @@ func TestStorm_CollidingUniqueKeys(t *testing.T) {
 		kinds:  []testenv.Kind{testenv.KindMySQL, testenv.KindMySQL},
 		shards: 2, batchRows: 50, collation: "utf8mb4_0900_ai_ci", collide: true,
 	})
-	w.blow(storm{duration: duration(t, 6*time.Second), writers: 3, pace: 60 * time.Millisecond}, n)
+	w.blow(storm{duration: duration(t, 6*time.Second), writers: 4, pace: 30 * time.Millisecond}, n)
 	w.settle(true)
 	w.check(lenient)
 }

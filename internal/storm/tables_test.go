@@ -105,7 +105,7 @@ func storms(collation string, collide bool) []*table {
 	}
 	return []*table{
 		{
-			name: "ints", key: []string{"id"}, hot: 5, cold: 40, spell: integers, identity: joined,
+			name: "ints", key: []string{"id"}, hot: 2, cold: 40, spell: integers, identity: joined,
 			ddl: "id INT PRIMARY KEY, n BIGINT UNSIGNED NOT NULL, d DECIMAL(30,6), f DOUBLE, tm TIME(6), ts TIMESTAMP(6) NULL, dt DATETIME(3)",
 			columns: []column{
 				number("n", func(h uint64) string { return strconv.FormatUint(h, 10) }),
@@ -126,7 +126,7 @@ func storms(collation string, collide bool) []*table {
 			},
 		},
 		{
-			name: "pairs", key: []string{"b", "a"}, hot: 4, cold: 40, identity: joined,
+			name: "pairs", key: []string{"b", "a"}, hot: 2, cold: 40, identity: joined,
 			spell: func(_ *rand.Rand, n int) []string { return []string{fmt.Sprintf("'%c'", 'x'+n%3), strconv.Itoa(n / 3)} },
 			ddl: "a SMALLINT NOT NULL, b VARCHAR(8) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, PRIMARY KEY (b, a), s SET('x','y','z'), " +
 				"e ENUM('one','two','drei') NOT NULL, bt BIT(17), note VARCHAR(80) CHARACTER SET utf8mb4, l1 VARCHAR(40) CHARACTER SET latin1",
@@ -141,7 +141,7 @@ func storms(collation string, collide bool) []*table {
 			},
 		},
 		{
-			name: "words", key: []string{"w"}, hot: 4, cold: 30, spell: fruit, identity: sameFruit,
+			name: "words", key: []string{"w"}, hot: 3, cold: 30, spell: fruit, identity: sameFruit,
 			ddl: "w VARCHAR(20) CHARACTER SET utf8mb4 COLLATE " + collation + " PRIMARY KEY, bl VARBINARY(40), y YEAR, dd DATE, tx MEDIUMTEXT CHARACTER SET utf8mb4",
 			columns: []column{
 				{"bl", "HEX(bl)", func(h uint64, _ string) (string, string) {
@@ -154,7 +154,7 @@ func storms(collation string, collide bool) []*table {
 			},
 		},
 		{
-			name: "uniq", key: []string{"id"}, hot: 5, cold: 25, spell: integers, identity: joined,
+			name: "uniq", key: []string{"id"}, hot: 3, cold: 25, spell: integers, identity: joined,
 			ddl: "id BIGINT PRIMARY KEY, u VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, UNIQUE KEY by_u (u), j JSON, n INT NULL",
 			columns: []column{
 				unique,
