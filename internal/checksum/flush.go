@@ -15,6 +15,8 @@ type Cut struct {
 	Checkpoint []byte
 	// Own gives, for each shard, an offset of the region's own topic before which everything is older than the cut.
 	Own []uint64
+	// Settled: the bus had acknowledged everything in the cut when it was made, so all of it lies before Own.
+	Settled bool
 	// Sequence is the last local change in the cut: the flush waits until the bus has acknowledged it.
 	Sequence uint64
 }

@@ -123,6 +123,18 @@ func (l *Ledger) Applied(source string, shard int) uint64 {
 	return l.frontier.applied[SourceShard{source, shard}]
 }
 
+// PassControl tells that from committed, which the ledger includes, up to next the source's topic has only control
+// records: the ledger includes the topic up to there. Called by the one who applies the shard, with nothing of his under
+// way.
+func (l *Ledger) PassControl(source string, shard int, committed, next uint64) {
+	f, at := l.frontier, SourceShard{source, shard}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if has := f.applied[at]; has >= committed && has < next {
+		f.applied[at] = next
+	}
+}
+
 // WaitApplied waits until the ledger includes the source's changes before offset next.
 func (l *Ledger) WaitApplied(ctx context.Context, source string, shard int, next uint64) error {
 	f := l.frontier

@@ -22,6 +22,8 @@ type Ledger interface {
 	WaitPassed(ctx context.Context, at mysqldb.Coordinates) error
 	// WaitApplied waits until the ledger includes the source's changes before offset next.
 	WaitApplied(ctx context.Context, source string, shard int, next uint64) error
+	// PassControl tells that between the two offsets there are only control records.
+	PassControl(source string, shard int, committed, next uint64)
 }
 
 // Acknowledgements tells when the bus has this region's own changes.
@@ -181,6 +183,7 @@ func (w *Worker) process(ctx context.Context, source string, items []Inbound) er
 		if err := w.ledger.WaitApplied(ctx, source, w.shard, at.committed); err != nil {
 			return err
 		}
+		w.ledger.PassControl(source, w.shard, at.committed, at.next)
 		for _, word := range b.words {
 			w.watch.Heard(word)
 		}
@@ -237,10 +240,11 @@ func (w *Worker) learn(b *batch, err error) lesson {
 	l := lesson{err: err, cure: func(context.Context) (bool, error) { return false, nil }}
 	var unexpected *UnexpectedRowsError
 	var refused *RefusedError
+	var another *mysqldb.AnotherServerError
 	switch {
 	case errors.Is(err, errChanged):
 		l.reason = "changed"
-	case errors.Is(err, ErrFenced):
+	case errors.Is(err, ErrFenced), errors.As(err, &another): // neither heals by trying again
 		l.cure = func(context.Context) (bool, error) { return false, err }
 	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrMoved):
 		l.reason, l.wait = "outcome_unknown", true

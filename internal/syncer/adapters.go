@@ -39,6 +39,17 @@ func (l ledgerForApply) Lookup(places []propagate.Place) ([]propagate.Known, err
 	return known, nil
 }
 
+// WaitPassed implements propagate.Ledger. Coordinates of another server than the tailer's mean that the database has been
+// replaced: the applier's connections are of no more use.
+func (l ledgerForApply) WaitPassed(ctx context.Context, at mysqldb.Coordinates) error {
+	err := l.Ledger.WaitPassed(ctx, at)
+	if errors.Is(err, checksum.ErrOtherServer) {
+		passed, _ := l.Passed()
+		return errors.Join(&mysqldb.AnotherServerError{Address: "the database", Was: at.Server, Is: passed.Server}, err)
+	}
+	return err
+}
+
 // lastWriterWins is every table's rule so far.
 type lastWriterWins struct{}
 

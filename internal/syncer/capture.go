@@ -44,8 +44,8 @@ type Capture struct {
 	last     *binlog.End
 
 	frozenAt   time.Time
-	frozenEnds map[int]int64
 	frozenSeen string // coordinates at the last freeze
+	settled    bool   // at the last freeze the bus had everything: another one would write the same
 
 }
 

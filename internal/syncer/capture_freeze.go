@@ -22,22 +22,18 @@ func (c *Capture) maybeFreeze(ctx context.Context, end *binlog.End) error {
 	return c.freeze(ctx, end.Position())
 }
 
-// moved tells whether there is anything to write since the last freeze.
+// moved tells whether there is anything to write since the last freeze: entries, a place in the binlog, or the bus's
+// acknowledgement of all that was in it (by which the other regions know that tombstones may go).
 func (c *Capture) moved(end *binlog.End) bool {
 	if c.ledger.Recent() > 0 || end.Coordinates.String() != c.frozenSeen {
 		return true
 	}
-	for s, n := range c.publisher.Ends() {
-		if c.frozenEnds[s] != n {
-			return true
-		}
-	}
-	return false
+	return !c.settled && c.publisher.Acknowledged() >= c.sequence
 }
 
 // freeze sets a cut aside for the flusher. It waits for the one before only when memory is full.
 func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
-	ends := c.publisher.Ends()
+	ends, settled := c.publisher.Ends(), c.publisher.Acknowledged() >= c.sequence
 	body, err := json.Marshal(checkpoint{Position: at})
 	if err != nil {
 		return fmt.Errorf("writing down the checkpoint: %w", err)
@@ -46,7 +42,7 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 	if err != nil {
 		return err
 	}
-	cut := checksum.Cut{Checkpoint: body, Own: own, Sequence: c.sequence}
+	cut := checksum.Cut{Checkpoint: body, Own: own, Sequence: c.sequence, Settled: settled}
 	for {
 		done := c.flushing.done()
 		if c.ledger.Freeze(cut) {
@@ -61,7 +57,7 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 			return ctx.Err()
 		}
 	}
-	c.frozenAt, c.frozenEnds = c.clock.Now(), ends
+	c.frozenAt, c.settled = c.clock.Now(), settled
 	if c.last != nil {
 		c.frozenSeen = c.last.Coordinates.String()
 	}

@@ -97,6 +97,7 @@ type flusher struct {
 	clock     retry.Clock
 	log       *zap.Logger
 	observe   func(time.Duration)
+	collected func(int)   // hears how many tombstones have gone
 	trouble   func(error) // what keeps it from writing; nil when all is well
 }
 
@@ -146,7 +147,7 @@ func (f *flusher) flush(ctx context.Context) error {
 		return fmt.Errorf("after a flush: %w", err)
 	}
 	if n > 0 {
-		f.log.Debug("tombstones collected", zap.Int("count", n))
+		f.collected(n)
 	}
 	return nil
 }
@@ -159,6 +160,9 @@ func (f *flusher) say(cut checksum.Cut, applied map[checksum.SourceShard]uint64,
 	for shard, end := range ends {
 		word := map[string]int64{f.region: int64(cut.Own[shard])}
 		upper := map[string]int64{f.region: end}
+		if cut.Settled {
+			upper[f.region] = word[f.region]
+		}
 		for at, next := range applied {
 			if at.Shard == shard {
 				word[at.Source], upper[at.Source] = int64(next), int64(next)

@@ -23,6 +23,7 @@ type Metrics struct {
 	rows      prometheus.Gauge         // ledger_rows
 	bytes     prometheus.Gauge         // ledger_bytes
 	flush     prometheus.Histogram     // ledger_flush_seconds
+	collected prometheus.Counter       // tombstones_collected_total
 	retries   *prometheus.CounterVec   // retries_total{component,reason}
 	up        *prometheus.GaugeVec     // loop_up{loop}
 }
@@ -61,6 +62,7 @@ func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
 		rows:      f.gauge("ledger_rows", "Live rows in the ledger."),
 		bytes:     f.gauge("ledger_bytes", "Size of the ledger file."),
 		flush:     f.histogram("ledger_flush_seconds", "Duration of a write of the ledger file."),
+		collected: f.counter("tombstones_collected_total", "Tombstones that every region has passed, removed from the ledger."),
 		retries:   f.counterVec("retries_total", "Every retry.", "component", "reason"),
 		up:        f.gaugeVec("loop_up", "1 while the loop runs.", "loop"),
 	}

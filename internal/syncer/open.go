@@ -56,6 +56,9 @@ func (s *Syncer) open(ctx context.Context, p *parts) error {
 
 // again wraps what a new start may cure: lost connections, a server that is not up yet.
 func (s *Syncer) again(err error) error {
+	if err == nil {
+		return nil
+	}
 	var other *mysqldb.AnotherServerError
 	var transient *bus.TransientError
 	if errors.As(err, &other) || errors.As(err, &transient) || mysqldb.Classify(err) == mysqldb.Transient {
@@ -265,8 +268,9 @@ func (s *Syncer) flusher(p *parts) *flusher {
 	return &flusher{
 		region: s.cfg.Region, ledger: p.ledger, publisher: p.publisher, collector: p.collector, held: p.target.Holds,
 		flushing: p.flushing, words: &s.words, policy: s.cfg.Retry, clock: s.cfg.Clock, log: s.cfg.Log,
-		observe: func(d time.Duration) { s.cfg.Metrics.flush.Observe(d.Seconds()) },
-		trouble: func(err error) { s.health.trouble("ledger", err) },
+		collected: func(n int) { s.cfg.Metrics.collected.Add(float64(n)) },
+		observe:   func(d time.Duration) { s.cfg.Metrics.flush.Observe(d.Seconds()) },
+		trouble:   func(err error) { s.health.trouble("ledger", err) },
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *Syncer) Run(ctx context.Context) error {
 	backoff := retry.NewBackoff(s.cfg.Retry, s.cfg.Clock)
 	for {
 		backoff.Begin()
-		err := s.once(ctx)
+		err := s.again(s.once(ctx))
 		var again *againError
 		if ctx.Err() != nil || !errors.As(err, &again) {
 			if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
