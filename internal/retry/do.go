@@ -44,7 +44,8 @@ func Do(ctx context.Context, p Policy, clock Clock, f func(context.Context) erro
 }
 
 // Backoff counts the failures of one thing that is tried again and again. It is for loops that cannot hand their work to
-// Do as a function: call Begin before each attempt, and Failed or Succeeded after it. It belongs to one goroutine.
+// Do as a function: call Failed or Succeeded after each attempt, and Begin before those that do not follow at once on
+// what was before them (NewBackoff, or a wait in Failed). It belongs to one goroutine.
 type Backoff struct {
 	policy   Policy
 	clock    Clock
@@ -53,8 +54,10 @@ type Backoff struct {
 	last     error
 }
 
-// NewBackoff makes a Backoff with no failures yet.
-func NewBackoff(p Policy, clock Clock) *Backoff { return &Backoff{policy: p, clock: clock} }
+// NewBackoff makes a Backoff with no failures yet. The first attempt begins now.
+func NewBackoff(p Policy, clock Clock) *Backoff {
+	return &Backoff{policy: p, clock: clock, began: clock.Now()}
+}
 
 // Begin marks the start of an attempt.
 func (b *Backoff) Begin() { b.began = b.clock.Now() }
@@ -90,6 +93,7 @@ func (b *Backoff) Failed(ctx context.Context, err error) error {
 	if b.clock.Sleep(ctx, wait) != nil {
 		return b.ended(ctx)
 	}
+	b.Begin()
 	return nil
 }
 

@@ -165,3 +165,20 @@ func TestBackoff_SuccessResetsTheWait(t *testing.T) {
 		}
 	})
 }
+
+// A loop whose attempts follow at once on each other need not say that they begin: waits grow all the same.
+func TestBackoff_GrowsThoughNobodySaysBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var waits []time.Duration
+		b := retry.NewBackoff(retry.Policy{Base: time.Second, Max: 4 * time.Second, Settled: time.Minute,
+			Notify: func(_ error, _ int, wait time.Duration) { waits = append(waits, wait/time.Second) }}, retry.System{})
+		for range 4 {
+			if err := b.Failed(t.Context(), errFault); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := []time.Duration{1, 2, 4, 4}; !slices.Equal(waits, want) {
+			t.Errorf("waits are %v s, want %v", waits, want)
+		}
+	})
+}
