@@ -27,7 +27,10 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopBus()) }()
-	if err := requireFit(ctx, p, o.Config, o.Region, o.Replica); err != nil {
+	if err = requireFit(ctx, p, o.Config, o.Region, o.Replica); err != nil {
+		return err
+	}
+	if err = refuseUnbuilt(o.Config, p.logger); err != nil {
 		return err
 	}
 	registry := newRegistry()
@@ -51,6 +54,23 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 		return fmt.Errorf("region %s: %w", o.Region.Name, err)
 	}
 	p.logger.Info("the region's syncer has ended", zap.String("region", o.Region.Name))
+	return nil
+}
+
+// refuseUnbuilt refuses rules that this version would not keep: to accept them and let the newest write win would lose
+// what they are there to keep. A cache that is configured is only said to be left alone.
+func refuseUnbuilt(c *config.Config, logger *zap.Logger) error {
+	for _, rule := range c.Tables.Rules {
+		if rule.Conflict == config.ConflictReview {
+			return &usageError{fmt.Sprintf("%s: tables.rules: conflict: review is not in this version yet; only last_writer_wins is", c.Path)}
+		}
+		if rule.UniqueConflicts == config.UniqueNewestWins {
+			return &usageError{fmt.Sprintf("%s: tables.rules: unique_conflicts: newest_wins is not in this version yet; only park is", c.Path)}
+		}
+		if rule.Cache != nil {
+			logger.Warn("caches are not kept by this version yet: rows in Redis are not touched", zap.String("file", c.Path))
+		}
+	}
 	return nil
 }
 
