@@ -2,7 +2,6 @@ package row
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 )
 
@@ -150,13 +149,12 @@ func appendDecimal(dst, text []byte) []byte {
 func appendJSON(dst, text []byte) []byte {
 	start := len(dst)
 	const room = 1 + binary.MaxVarintLen32
-	dst = append(dst, make([]byte, room)...)
+	dst = append(dst, tagJSON, 0, 0, 0, 0, 0)
 	normal, err := AppendNormalJSON(dst, text)
 	if err != nil {
 		return appendBytes(dst[:start], tagBrokenJSON, text)
 	}
 	size := len(normal) - start - room
-	normal[start] = tagJSON
 	n := binary.PutUvarint(normal[start+1:], uint64(size))
 	copy(normal[start+1+n:], normal[start+room:])
 	return normal[:start+1+n+size]
@@ -164,8 +162,7 @@ func appendJSON(dst, text []byte) []byte {
 
 // withoutNegativeZero gives 0.0 for -0.0: as a primary key the two are one.
 func withoutNegativeZero(v Value) Value {
-	switch {
-	case v.Kind == Float && uint32(v.Num) == 1<<31, v.Kind == Double && v.Num == math.Float64bits(math.Copysign(0, -1)):
+	if (v.Kind == Float && v.Float32() == 0) || (v.Kind == Double && v.Float64() == 0) {
 		v.Num = 0
 	}
 	return v

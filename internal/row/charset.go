@@ -3,7 +3,6 @@ package row
 import (
 	"slices"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"vitess.io/vitess/go/mysql/collations/charset"
@@ -50,11 +49,22 @@ type characterSet struct {
 	name  string
 	ascii bool // bytes below 0x80 that begin a character are ASCII, and ASCII is written so
 	set   charset.Charset
+	one   *[256]rune // of a set of one-byte characters: each byte's character, -1 for none
 }
 
 // decode converts character by character, and back again to see that nothing is lost.
 func (s *characterSet) decode(b []byte) ([]byte, bool) {
 	text := make([]byte, 0, len(b)+len(b)/2)
+	if s.one != nil {
+		for _, c := range b {
+			r := s.one[c]
+			if r < 0 {
+				return nil, false
+			}
+			text = utf8.AppendRune(text, r)
+		}
+		return text, true
+	}
 	var back [8]byte
 	for len(b) > 0 {
 		r, width := s.set.DecodeRune(b)
@@ -85,23 +95,14 @@ func encodeText(dst []byte, set charset.Charset, text []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// charsets holds the character sets that were looked up, by name.
-var charsets sync.Map
+// charsets holds the character sets that were looked up.
+var charsets registry[characterSet]
 
 // charsetByName gives nil for a character set that is not known.
-func charsetByName(name string) *characterSet {
-	if s, ok := charsets.Load(name); ok {
-		return s.(*characterSet)
-	}
-	s := newCharset(strings.ToLower(name))
-	if s == nil {
-		return nil
-	}
-	actual, _ := charsets.LoadOrStore(name, s)
-	return actual.(*characterSet)
-}
+func charsetByName(name string) *characterSet { return charsets.get(name, newCharset) }
 
 func newCharset(name string) *characterSet {
+	name = strings.ToLower(name)
 	s := &characterSet{name: name, ascii: true}
 	switch name {
 	case "utf8", "utf8mb3":
@@ -135,6 +136,9 @@ func newCharset(name string) *characterSet {
 		}
 		s.set = c.Charset()
 	}
+	if s.set.MaxWidth() == 1 {
+		s.one = oneByteCharacters(s.set)
+	}
 	if s.ascii {
 		var back [8]byte
 		for b := range byte(utf8.RuneSelf) {
@@ -145,4 +149,18 @@ func newCharset(name string) *characterSet {
 		}
 	}
 	return s
+}
+
+// oneByteCharacters gives the character of each byte that is written as that byte again.
+func oneByteCharacters(set charset.Charset) *[256]rune {
+	var characters [256]rune
+	var back [8]byte
+	for b := range characters {
+		r, _ := set.DecodeRune([]byte{byte(b)})
+		if n := set.EncodeRune(back[:], r); n != 1 || back[0] != byte(b) {
+			r = -1
+		}
+		characters[b] = r
+	}
+	return &characters
 }

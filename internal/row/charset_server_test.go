@@ -30,7 +30,10 @@ func TestDecodeText_IsTextWhereTheServerReadsAndWritesTheSame(t *testing.T) {
 				narrow = append(narrow, string([]byte{byte(i)}))
 			}
 			wide = append(wide, narrow...)
-			for i := 0; i < 1<<16; i++ {
+			for i := 0; i < 1<<15; i += 11 { // in UTF-16 and UCS-2 only
+				wide = append(wide, string([]byte{byte(i >> 8), byte(i)}))
+			}
+			for i := 1 << 15; i < 1<<16; i++ {
 				wide = append(wide, string([]byte{byte(i >> 8), byte(i)}))
 			}
 			for i := 0xa1a1; i < 1<<16; i += 3 { // the third plane of the EUC sets
@@ -44,14 +47,16 @@ func TestDecodeText_IsTextWhereTheServerReadsAndWritesTheSame(t *testing.T) {
 			}
 			s.fill("narrow", asBytes, narrow)
 			s.fill("wide", asBytes, wide)
-			four := slices.Clone(wide)
-			for n := rune(0); n < 39420; n++ {
-				four = append(four, string(gb18030Code(n)))
+			if db.Flavor == "mysql" {
+				four := slices.Clone(wide)
+				for n := rune(0); n < 39420; n++ {
+					four = append(four, string(gb18030Code(n)))
+				}
+				for n := rune(189000); n < 189000+1<<20; n += 997 {
+					four = append(four, string(gb18030Code(n)))
+				}
+				s.fill("four", asBytes, four)
 			}
-			for n := rune(189000); n < 189000+1<<20; n += 997 {
-				four = append(four, string(gb18030Code(n)))
-			}
-			s.fill("four", asBytes, four)
 			for _, row := range s.query("SELECT character_set_name, maxlen FROM information_schema.character_sets") {
 				set := string(row[0])
 				if undecoded[set] {

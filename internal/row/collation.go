@@ -102,25 +102,22 @@ func KeyCollation(name string) error {
 	return err
 }
 
-// known holds every collation that was looked up, by name.
-var known sync.Map
+// known holds the collations that were looked up.
+var known registry[collation]
 
 func lookupCollation(name string) (*collation, error) {
-	if c, ok := known.Load(name); ok {
-		return c.(*collation), nil
-	}
-	c := newCollation(strings.ToLower(name))
+	c := known.get(name, newCollation)
 	if c == nil {
 		return nil, &CollationError{Collation: name}
 	}
-	actual, _ := known.LoadOrStore(name, c)
-	return actual.(*collation), nil
+	return c, nil
 }
 
 var environment = sync.OnceValue(func() *collations.Environment { return collations.NewEnvironment("8.0.30") })
 
 // newCollation gives nil for a collation that is not supported.
 func newCollation(name string) *collation {
+	name = strings.ToLower(name)
 	if name == "binary" {
 		return &collation{name: name}
 	}

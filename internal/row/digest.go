@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
-	"sync"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -13,7 +12,7 @@ import (
 // faster than many small writes.
 type buffer struct{ b []byte }
 
-var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, 4096)} }}
+var buffers pool[buffer]
 
 // maxPooled is the size in bytes of the largest buffer that goes back to the pool: a row with a blob of 100 MB must not
 // stay in memory for ever.
@@ -21,14 +20,14 @@ const maxPooled = 1 << 20
 
 // takeBuffer gives an empty buffer.
 func takeBuffer() *buffer {
-	b := buffers.Get().(*buffer)
+	b := buffers.take()
 	b.b = b.b[:0]
 	return b
 }
 
 func (b *buffer) giveBack() {
 	if cap(b.b) <= maxPooled {
-		buffers.Put(b)
+		buffers.giveBack(b)
 	}
 }
 

@@ -76,11 +76,11 @@ func fromText(c *Column, raw []byte) (Value, error) {
 	case TypeDate, TypeTime, TypeDatetime, TypeTimestamp:
 		return temporalFromText(c.Type, raw)
 	case TypeJSON:
-		if v := textFromText(c, raw); v.Kind == RawText {
-			return v, nil
-		} else {
-			return BytesValue(JSON, v.Bytes), nil
+		v := textFromText(c, raw)
+		if v.Kind == Text {
+			v.Kind = JSON
 		}
+		return v, nil
 	case TypeGeometry:
 		return BytesValue(Geometry, bytes.Clone(raw)), nil
 	case TypeVector:

@@ -1,6 +1,7 @@
 package row
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -208,13 +209,13 @@ func TestAppendUUID_ReadsRowImages(t *testing.T) {
 			for j := range stored { // each with its length, and without trailing zeros
 				stored[j], rest = rest[1:1+rest[0]], rest[1+rest[0]:]
 			}
-			if got := AppendUUID(nil, stored[0]); string(got) != string(row[0]) {
+			if got := AppendUUID(nil, stored[0]); !bytes.Equal(got, row[0]) {
 				t.Errorf("%x is the UUID %s, want %s", stored[0], got, row[0])
 			}
-			if got := AppendInet6(nil, stored[1]); string(got) != string(row[1]) {
+			if got := AppendInet6(nil, stored[1]); !bytes.Equal(got, row[1]) {
 				t.Errorf("%x is the address %s, want %s", stored[1], got, row[1])
 			}
-			if got := AppendInet4(nil, stored[2]); string(got) != string(row[2]) {
+			if got := AppendInet4(nil, stored[2]); !bytes.Equal(got, row[2]) {
 				t.Errorf("%x is the address %s, want %s", stored[2], got, row[2])
 			}
 		}

@@ -73,7 +73,7 @@ func (d *jsonDecoder) value(dst []byte, kind byte, b []byte, depth int) ([]byte,
 	case jsonLiteral:
 		return appendJSONLiteral(dst, b)
 	case jsonString:
-		text, _, err := jsonBytes(b)
+		text, err := jsonBytes(b)
 		if err != nil {
 			return dst, err
 		}
@@ -222,12 +222,12 @@ func readOffset(b []byte, large bool) int {
 }
 
 // jsonBytes reads a length (7 bits a byte, the least significant first) and that many bytes.
-func jsonBytes(b []byte) (data, rest []byte, err error) {
+func jsonBytes(b []byte) ([]byte, error) {
 	n, used := binary.Uvarint(b)
 	if used <= 0 || n > uint64(len(b)-used) {
-		return nil, nil, fmt.Errorf("%w: a string ends early", errBinaryJSON)
+		return nil, fmt.Errorf("%w: a string ends early", errBinaryJSON)
 	}
-	return b[used : used+int(n)], b[used+int(n):], nil
+	return b[used : used+int(n)], nil
 }
 
 // base64Line is how many bytes the server writes into each line of base64, of 76 characters.
@@ -239,7 +239,7 @@ func appendJSONOpaque(dst, b []byte) ([]byte, error) {
 		return dst, fmt.Errorf("%w: an SQL value ends early", errBinaryJSON)
 	}
 	kind := b[0]
-	data, _, err := jsonBytes(b[1:])
+	data, err := jsonBytes(b[1:])
 	if err != nil {
 		return dst, err
 	}

@@ -26,16 +26,29 @@ const maxNormalDepth = 1000
 //
 // The error is for text that is no JSON; dst then comes back as it was.
 func AppendNormalJSON(dst, text []byte) ([]byte, error) {
-	n := normalizer{in: text}
+	n := normalizers.take()
+	n.in, n.at, n.members = text, 0, n.members[:0]
 	out, err := n.value(dst, 0)
-	if err != nil {
-		return dst, err
+	n.skipBlanks()
+	whole := n.at == len(n.in)
+	n.in = nil
+	if cap(n.scratch) <= maxPooled && cap(n.members) <= maxPooledMembers {
+		normalizers.giveBack(n)
 	}
-	if n.skipBlanks(); n.at < len(n.in) {
+	switch {
+	case err != nil:
+		return dst, err
+	case !whole:
 		return dst, errJSON
 	}
 	return out, nil
 }
+
+// normalizers keeps the room that documents need while they are put in order: a digest allocates nothing.
+var normalizers pool[normalizer]
+
+// maxPooledMembers is the greatest number of members that a normalizer keeps room for.
+const maxPooledMembers = 1 << 14
 
 // normalizer reads JSON text from at on.
 type normalizer struct {

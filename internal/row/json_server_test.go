@@ -1,6 +1,7 @@
 package row
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -50,7 +51,7 @@ func TestAppendBinaryJSON_IsWhatTheServerPrints(t *testing.T) {
 			t.Errorf("document %d, %.60q: %v", i, want[i][0], err)
 			continue
 		}
-		if string(got) != string(want[i][0]) {
+		if !bytes.Equal(got, want[i][0]) {
 			t.Errorf("document %d:\n got %.200q\nwant %.200q", i, got, want[i][0])
 		}
 	}
@@ -162,7 +163,7 @@ func TestAppendNormalJSON_SurvivesTheWayThroughEveryServer(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %q: %v", name, row[0], err)
 			}
-			if string(before) != string(after) {
+			if !bytes.Equal(before, after) {
 				if faults++; faults < 10 {
 					t.Errorf("%s: %.200q came back as %.200q: normal forms %.200q and %.200q", name, texts[i], row[0], before, after)
 				}

@@ -51,7 +51,7 @@ func (w *multibyteWeights) append(dst, text []byte) []byte {
 		switch {
 		case b < 0x80:
 			dst, text = append(dst, w.fold[b]), text[1:]
-		case w.pairs && len(text) > 1 && text[1] >= 0x40 && !(w.kana && 0xa0 <= b && b <= 0xdf):
+		case w.pairs && len(text) > 1 && text[1] >= 0x40 && (!w.kana || b < 0xa0 || b > 0xdf):
 			dst, text = append(dst, b, text[1]), text[2:]
 		default:
 			dst, text = append(dst, b), text[1:]

@@ -83,10 +83,12 @@ func (s *session) query(query string) [][][]byte {
 func (s *session) fill(name, columnType string, list []string) {
 	s.t.Helper()
 	s.exec("CREATE TABLE " + name + " (id INT PRIMARY KEY, v " + columnType + ")")
-	for from := 0; from < len(list); from += 2000 {
+	s.exec("BEGIN")
+	defer s.exec("COMMIT")
+	for from := 0; from < len(list); from += 5000 {
 		var q bytes.Buffer
 		q.WriteString("INSERT INTO " + name + " VALUES ")
-		for i, v := range list[from:min(from+2000, len(list))] {
+		for i, v := range list[from:min(from+5000, len(list))] {
 			if i > 0 {
 				q.WriteByte(',')
 			}
