@@ -68,8 +68,8 @@ func runPreflight(ctx context.Context, logger *zap.Logger, c *config.Config, r *
 		return nil, err
 	}
 	for _, other := range c.Others(r.Name) {
-		o, err := preflightRegion(other, logger)
-		if err != nil {
+		var o preflight.Region
+		if o, err = preflightRegion(other, logger); err != nil {
 			return nil, err
 		}
 		pre.Others = append(pre.Others, o)

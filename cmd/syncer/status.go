@@ -55,7 +55,7 @@ func (s *statusCommand) Run(ctx context.Context, p *process) error {
 		return s.watch(ctx, p, asker)
 	}
 	all := asker.ask(ctx)
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	if s.JSON {
@@ -212,9 +212,9 @@ func (a *statusAsker) askOne(ctx context.Context, url string) ([]json.RawMessage
 		return nil, fmt.Errorf("admin.url: %w", err)
 	}
 	if a.config.Admin.Token.IsSet() {
-		token, err := a.config.Admin.Token.Read()
-		if err != nil {
-			return nil, fmt.Errorf("admin.token: %w", err)
+		token, unread := a.config.Admin.Token.Read()
+		if unread != nil {
+			return nil, fmt.Errorf("admin.token: %w", unread)
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
