@@ -251,6 +251,9 @@ func (d *demo) settle(ctx context.Context) error {
 	stopped := time.Now()
 	d.story.enter("settling")
 	err := d.watch.wait(ctx, "all that was written in every region", settleTime, every(func(s *status) bool { return s.includes(stopped) }))
+	if err == nil && d.story.caughtUp == 0 {
+		d.caughtUp()
+	}
 	if err != nil {
 		d.screen.say("%v", err)
 		return err

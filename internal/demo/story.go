@@ -16,7 +16,8 @@ import (
 type story struct {
 	cut      time.Duration // how long the line was cut
 	behind   time.Duration // how far the last region fell behind meanwhile, at most
-	caughtUp time.Duration // from the heal on
+	healed   time.Time     // when the line was whole again
+	caughtUp time.Duration // from then on
 	settled  time.Duration // from the last write on
 	delays   delays        // of the changes before the cut
 
@@ -83,6 +84,12 @@ func (d *demo) draw(now snapshot) {
 		d.drawRegion(t, i, &now[i])
 	}
 	d.screen.draw(title, t)
+}
+
+// caughtUp notes that all that was written while the line was cut is everywhere.
+func (d *demo) caughtUp() {
+	d.story.caughtUp = time.Since(d.story.healed)
+	d.screen.say("caught up: all that was written while the line was cut is everywhere, %.1f s after it was whole", d.story.caughtUp.Seconds())
 }
 
 // drawRegion adds a region's line. mu of the story is held.
@@ -207,14 +214,14 @@ func (d *demo) cutFor(ctx context.Context, most time.Duration) error {
 // everywhere.
 func (d *demo) catchUp(ctx context.Context, most time.Duration) error {
 	healed := time.Now()
+	d.story.healed = healed
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	for waiting := true; ; {
 		now, news := d.watch.now()
 		if waiting && every(func(s *status) bool { return s.hears(healed) })(now) {
 			waiting = false
-			d.story.caughtUp = time.Since(healed)
-			d.screen.say("caught up: all that was written while the line was cut is everywhere, %.1f s after it was whole", d.story.caughtUp.Seconds())
+			d.caughtUp()
 		}
 		if !waiting {
 			news = nil
