@@ -142,7 +142,7 @@ func TestReservePort_SeesWhoListens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	number := listener.Addr().(*net.TCPAddr).Port //nolint:errcheck,forcetypeassert // a TCP listener has no other
+	number := listener.Addr().(*net.TCPAddr).Port
 	if portIsFree(t.Context(), number) {
 		t.Error("a port that somebody listens on is taken for free")
 	}
