@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/pierrec/lz4/v4"
@@ -45,7 +46,7 @@ func (c Compression) code() (compress.Compression, error) {
 const compressBelow = 512
 
 // maxUncompressed bounds what a batch in the log may grow to: somebody else may have written it.
-const maxUncompressed = 512 << 20
+const maxUncompressed = 128 << 20
 
 // compressTo appends src, compressed, to dst. It returns dst unchanged in length and None when that would not be smaller.
 func compressTo(dst, src []byte, code compress.Compression) ([]byte, compress.Compression, error) {
@@ -109,37 +110,42 @@ func (a *appendWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// decompress gives src uncompressed in a new buffer.
+// decompress gives src uncompressed in a new buffer of just that size: it lives as long as one of its records is kept.
 func decompress(src []byte, code compress.Compression) ([]byte, error) {
 	codec := code.Codec()
 	if codec == nil {
 		return nil, fmt.Errorf("unknown compression %d", code)
 	}
+	room := getScratch()
+	defer putScratch(room)
 	r := codec.NewReader(bytes.NewReader(src))
-	buf, err := readAll(r, 4*len(src)+512)
+	err := readAll(r, room, maxUncompressed)
 	if cerr := r.Close(); err == nil {
 		err = cerr
 	}
-	return buf, err
+	return append([]byte(nil), *room...), err
 }
 
-// readAll reads all of r into a buffer that begins with the given capacity.
-func readAll(r io.Reader, capacity int) ([]byte, error) {
-	buf := make([]byte, 0, min(capacity, maxUncompressed))
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
+// readAll reads all of r, if it is no more than limit bytes.
+func readAll(r io.Reader, to *[]byte, limit int) error {
+	b := (*to)[:0]
+	defer func() { *to = b }()
+	for idle := 0; idle < 100; {
+		b = slices.Grow(b, 512)
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if n == 0 {
+			idle++
 		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if len(buf) > maxUncompressed {
-			return nil, fmt.Errorf("the batch grows beyond %d bytes", maxUncompressed)
+		if len(b) > limit {
+			return fmt.Errorf("the batch grows beyond %d bytes", limit)
 		}
 		if errors.Is(err, io.EOF) {
-			return buf, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
+	return io.ErrNoProgress
 }

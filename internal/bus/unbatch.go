@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go/compress"
@@ -20,6 +21,9 @@ const maxNames = 64
 // smallestRecord is the fewest bytes a record takes: it bounds what a batch's count makes us allocate.
 const smallestRecord = 7
 
+// maxGuess bounds what is allocated before it is known to be there.
+const maxGuess = 1 << 16
+
 // records appends the batch's records from the offset on. Their bytes are in one new buffer, none of it the view's.
 func (u *unbatcher) records(dst []Record, v *batchView, from int64) ([]Record, error) {
 	var data []byte
@@ -34,8 +38,8 @@ func (u *unbatcher) records(dst []Record, v *batchView, from int64) ([]Record, e
 	if v.count < 0 || v.count > len(data)/smallestRecord {
 		return dst, fmt.Errorf("%d records in %d bytes", v.count, len(data))
 	}
-	if need := len(dst) + v.count; need > cap(dst) {
-		dst = append(make([]Record, 0, max(need, 2*cap(dst))), dst...)
+	if len(dst)+v.count > cap(dst) {
+		dst = slices.Grow(dst, min(v.count, maxGuess))
 	}
 	var headers []Header
 	s := scanner{b: data}
@@ -69,6 +73,9 @@ func (u *unbatcher) record(s *scanner, v *batchView, headers []Header) (Record, 
 	if count < 0 || count > int64(len(s.b)) {
 		s.bad = true
 		return r, headers
+	}
+	if headers == nil && count > 0 { // the others will have as many
+		headers = make([]Header, 0, min(int(count)*v.count, maxGuess))
 	}
 	first := len(headers)
 	for range count {

@@ -81,7 +81,7 @@ func TestDebezium_ConsumersSeeTheOperations(t *testing.T) {
 		"seed":     {func(m *Message) { m.Kind = Seed }, "r"},
 		"baseline": {func(m *Message) { m.Kind, m.Change.Version = Repair, row.Version{} }, "r"},
 		"repair":   {func(m *Message) { m.Kind, m.Change.Op = Repair, row.Update }, "u"},
-		"control":  {func(m *Message) { m.Kind, m.Watermark = Watermark, &WatermarkMark{} }, "m"},
+		"control":  {func(m *Message) { m.Kind, m.Watermark, m.Source = Watermark, &WatermarkMark{}, Source{} }, "m"},
 	} {
 		m := orderMessage(t)
 		c.change(m)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"sync"
+	"unicode/utf8"
 
 	"meridian/internal/bus"
 	"meridian/internal/row"
@@ -136,7 +137,7 @@ func (d *decoder) version(text []byte) (row.Version, error) {
 		return row.Version{}, nil
 	}
 	at := bytes.IndexByte(text, '@')
-	if at < 0 || at == len(text)-1 {
+	if at < 0 || at == len(text)-1 || !utf8.Valid(text) {
 		return row.Version{}, foreign("its version %q is not TIME@REGION", text)
 	}
 	s := scanner{b: text[:at]}

@@ -52,18 +52,17 @@ func (m *Message) check() error {
 	switch m.Kind {
 	case Change, Repair, Seed:
 		return m.checkChange()
-	case Epoch:
-		if m.Start == nil {
+	case Epoch, Watermark:
+		if m.Kind == Epoch && m.Start == nil || m.Kind == Watermark && m.Watermark == nil {
 			return errors.New("no content")
 		}
-	case Watermark:
-		if m.Watermark == nil {
-			return errors.New("no content")
+		if m.Source.Last || m.Source.Ordinal != 0 {
+			return errors.New("a place in a transaction, which only changes have")
 		}
+		return nil
 	default:
 		return errors.New("unknown kind")
 	}
-	return nil
 }
 
 func (m *Message) checkChange() error {

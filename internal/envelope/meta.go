@@ -108,6 +108,8 @@ func (m *meta) parse(b []byte) error {
 	m.epoch = r.uvarint()
 	if m.kind.carriesRow() {
 		m.parseRow(&r, flags)
+	} else if flags != 0 {
+		r.bad = true
 	}
 	if r.bad || len(r.b) != 0 || flags&^(flagLast|flagOverwrote) != 0 {
 		return foreign("the header %s cannot be read", headerMeta)
