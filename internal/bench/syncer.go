@@ -269,15 +269,15 @@ func (s *syncer) cpu() time.Duration {
 	if len(fields) <= system {
 		return 0
 	}
-	var ticks time.Duration
+	ticks := 0
 	for _, field := range []int{user, system} {
 		n, err := strconv.Atoi(fields[field])
 		if err != nil {
 			return 0
 		}
-		ticks += time.Duration(n)
+		ticks += n
 	}
-	return ticks * 10 * time.Millisecond
+	return time.Duration(ticks*10) * time.Millisecond
 }
 
 func (s *syncer) proc(name string) string {
