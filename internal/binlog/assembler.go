@@ -26,6 +26,7 @@ type assembler struct {
 	state   *state
 	tx      *openTransaction // nil between transactions
 	active  []activeTable    // of the current statement
+	unpack  payload
 }
 
 // place is where in the binlog we are.
@@ -157,13 +158,11 @@ func (a *assembler) heartbeat(ctx context.Context, e *event) error {
 
 // payload takes the events of a compressed transaction, all at the place behind it.
 func (a *assembler) payload(ctx context.Context, e *event) error {
-	p, err := openPayload(e.body)
-	if err != nil {
+	if err := a.unpack.open(e.body); err != nil {
 		return a.corrupt("", err)
 	}
-	defer p.close()
 	for {
-		inner, err := p.next()
+		inner, err := a.unpack.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
@@ -214,7 +213,10 @@ func (a *assembler) inner(ctx context.Context, e *event) error {
 // tableMap remembers what table an id stands for until the statement ends.
 func (a *assembler) tableMap(ctx context.Context, e *event) error {
 	id, l, err := a.layouts.find(ctx, e.body)
-	if err != nil {
+	switch {
+	case errors.Is(err, errHints):
+		return err
+	case err != nil:
 		return a.corrupt("", err)
 	}
 	for i := range a.active {

@@ -24,18 +24,26 @@ const catchUpSeconds = 2
 
 func (s *stream) checkMySQL(from *state) error {
 	ours := from.executed()
+	begun, err := parseGTIDSet(from.partial)
+	if err != nil {
+		return &PositionError{Reason: err.Error()}
+	}
+	known := ours
+	for _, n := range begun {
+		known = known.with(n.source, n.intervals[0])
+	}
 	executed, err := s.gtidSet("SELECT @@GLOBAL.gtid_executed")
 	if err != nil {
 		return err
 	}
-	if unknown := ours.minus(executed); len(unknown) > 0 {
+	if unknown := known.minus(executed); len(unknown) > 0 {
 		if _, err := s.text(fmt.Sprintf("SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', %d)", unknown, catchUpSeconds)); err != nil {
 			return err
 		}
 		if executed, err = s.gtidSet("SELECT @@GLOBAL.gtid_executed"); err != nil {
 			return err
 		}
-		if unknown = ours.minus(executed); len(unknown) > 0 {
+		if unknown = known.minus(executed); len(unknown) > 0 {
 			return &PositionError{Unknown: unknown.String(), Reason: "they are not in gtid_executed of " + s.config.Address}
 		}
 	}
@@ -71,8 +79,12 @@ func (s *stream) checkMaria(from *state) error {
 	if err != nil {
 		return fmt.Errorf("%s: gtid_binlog_pos: %w", s.config.Address, err)
 	}
+	begun, err := parseGTIDList(from.partial)
+	if err != nil {
+		return &PositionError{Reason: err.Error()}
+	}
 	var unknown gtidList
-	for _, g := range from.maria {
+	for _, g := range slices.Concat(from.maria, begun) {
 		if written.number(g.domain) < g.number {
 			unknown = append(unknown, g)
 		}

@@ -127,7 +127,7 @@ const (
 // Hints gives what the live schema knows of a table's columns, by column name in lower case (mysqldb.TableInfo.Hints). The
 // binlog does not tell which columns are generated, and on MariaDB not which are JSON, UUID, INET4, INET6 or VECTOR; all
 // else is taken from the binlog. It is asked when a table is first seen and again after each DDL statement on it. A table
-// or a column that is no longer there has no hint, and is no error.
+// or a column that is no longer there has no hint, and is no error. Errors end Run, which returns them wrapped.
 type Hints interface {
 	Hints(ctx context.Context, schema, table string) (map[string]row.Column, error)
 }

@@ -3,6 +3,7 @@ package binlog
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -41,6 +42,8 @@ func (c *layouts) onServer(known collations, isMaria bool) *layouts {
 	return c
 }
 
+var errHints = errors.New("asking the live schema for the columns")
+
 // find gives the layout for a TABLE_MAP event's body.
 func (c *layouts) find(ctx context.Context, body []byte) (id uint64, l *layout, err error) {
 	if len(body) < tableIDSize {
@@ -70,7 +73,7 @@ func (c *layouts) find(ctx context.Context, body []byte) (id uint64, l *layout, 
 	var hints map[string]row.Column
 	if c.hints != nil {
 		if hints, err = c.hints.Hints(ctx, m.schema, m.table); err != nil {
-			return id, nil, fmt.Errorf("asking for the columns of %s.%s: %w", m.schema, m.table, err)
+			return id, nil, fmt.Errorf("%w of %s.%s: %w", errHints, m.schema, m.table, err)
 		}
 	}
 	l = newLayout(m, decision, hints, c.known)

@@ -13,24 +13,25 @@ import (
 // Fields of a TRANSACTION_PAYLOAD event: Transaction_payload::fields in payload_event_buffer_istream.h of MySQL.
 const (
 	payloadEnd         = 0
-	payloadSize        = 1
-	payloadCompression = 2
-	payloadPlainSize   = 3
+	payloadCompression = 2 // 1 and 3 are the sizes before and after
 
 	compressionZstd = 0
 	compressionNone = 255
+
+	maxWindow = 128 << 20 // what zstd's highest level looks back
 )
 
-// payload reads the events of a compressed transaction one after another, without ever holding all of it.
+// payload reads the events of compressed transactions one after another, without ever holding all of one. The zero value
+// is ready; what it needs for inflating is kept from one transaction to the next.
 type payload struct {
 	from    io.Reader
-	decoder *zstd.Decoder // nil: not compressed
+	decoder *zstd.Decoder // nil until it is needed; it has no goroutines, so there is nothing to close
 	header  [headerSize]byte
 	body    bytes.Buffer
 }
 
-// openPayload reads a TRANSACTION_PAYLOAD event's fields.
-func openPayload(body []byte) (*payload, error) {
+// open reads a TRANSACTION_PAYLOAD event's fields; next gives its events.
+func (p *payload) open(body []byte) error {
 	r := reader{b: body}
 	compression := uint64(compressionZstd)
 	for field := r.packed(); field != payloadEnd && !r.short; field = r.packed() {
@@ -40,28 +41,31 @@ func openPayload(body []byte) (*payload, error) {
 		}
 	}
 	if r.short {
-		return nil, errShortEvent
+		return errShortEvent
 	}
-	p := &payload{from: bytes.NewReader(r.b)}
+	p.from = bytes.NewReader(r.b)
 	switch compression {
 	case compressionNone:
+		return nil
 	case compressionZstd:
-		var err error
-		if p.decoder, err = zstd.NewReader(p.from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(1<<28)); err != nil {
-			return nil, fmt.Errorf("a compressed transaction: %w", err)
-		}
-		p.from = p.decoder
+		return p.inflate()
 	default:
-		return nil, fmt.Errorf("a compressed transaction uses compression %d, which is not known", compression)
+		return fmt.Errorf("a compressed transaction uses compression %d, which is not known", compression)
 	}
-	return p, nil
 }
 
-func (p *payload) close() {
-	if p.decoder != nil {
-		p.decoder.Close()
+func (p *payload) inflate() error {
+	var err error
+	if p.decoder == nil {
+		p.decoder, err = zstd.NewReader(p.from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+	} else {
+		err = p.decoder.Reset(p.from)
 	}
+	if err != nil {
+		return fmt.Errorf("a compressed transaction: %w", err)
+	}
+	p.from = p.decoder
+	return nil
 }
 
 // next gives one event, valid until the next call; io.EOF at the end. Its events have no checksums.

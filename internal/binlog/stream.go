@@ -114,7 +114,7 @@ func (s *stream) prepare() error {
 		settings = append(settings, "SET @mariadb_slave_capability = 4", "SET @slave_gtid_strict_mode = 1",
 			"SET @slave_gtid_ignore_duplicates = 0")
 	} else {
-		// Another one each time: the server ends an older connection with the same one by itself.
+		// The same one each time: the server then ends a connection of ours that it still believes to be there.
 		name := uuid.NewSHA1(uuid.NameSpaceURL, fmt.Appendf(nil, "meridian:%s:%d", s.server, s.config.ServerID)).String()
 		settings = append(settings, fmt.Sprintf("SET @slave_uuid = '%[1]s', @replica_uuid = '%[1]s'", name))
 	}
