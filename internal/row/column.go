@@ -1,6 +1,7 @@
 package row
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -54,7 +55,9 @@ func ParseColumn(info ColumnInfo) (Column, error) {
 		if dataType == "set" {
 			c.Type = TypeSet
 		}
-		c.Labels, err = labelList(arguments)
+		if c.Labels, err = labelList(arguments); err == nil && len(c.Labels) == 0 {
+			err = errNoLabels
+		}
 	case "binary":
 		c.Type, c.Length = TypeBinary, at(numbers, 0, 1)
 	case "varbinary", "tinyblob", "blob", "mediumblob", "longblob":
@@ -132,6 +135,8 @@ func at(numbers []int, i, otherwise int) int {
 	}
 	return otherwise
 }
+
+var errNoLabels = errors.New("it has no labels")
 
 // labelList reads the labels of an ENUM or SET as column_type spells them: in quotes, a quote doubled, and a backslash
 // before \, 0, n and r as the server writes them (append_unescaped in sql_show.cc).
