@@ -19,7 +19,17 @@ type published struct {
 	shard   int
 	offset  int64
 	stale   bool // of an epoch that was over: readers pass over it
-	message *envelope.Message
+	kind    envelope.Kind
+	epoch   uint64
+	origin  string // the region that says that it has published it
+	gtid    string
+	ordinal uint64
+	op      row.Op
+	table   string
+	key     row.Key
+	version row.Version
+	over    row.Version // what it overwrote
+	digest  uint64
 	at      rowName
 	token   string // of the row after it; "" for a delete
 }
@@ -78,8 +88,11 @@ func (i *inspection) readTopic(client *bus.Client, g *region, shard int) error {
 }
 
 func (i *inspection) understand(region string, shard int, offset int64, stale bool, m *envelope.Message) published {
-	p := published{region: region, shard: shard, offset: offset, stale: stale, message: m}
 	c := m.Change
+	p := published{
+		region: region, shard: shard, offset: offset, stale: stale, kind: m.Kind, epoch: m.Epoch, origin: m.Source.Region,
+		gtid: m.Source.GTID, ordinal: m.Source.Ordinal, op: c.Op, table: c.Table.String(), key: c.Key, version: c.Version, over: c.Overwrote, digest: c.Digest,
+	}
 	texts := []string(nil)
 	for _, v := range c.KeyValues() {
 		texts = append(texts, keyText(v))
@@ -127,13 +140,13 @@ func (i *inspection) echoes() {
 	newest := map[string]map[rowName]row.Version{}
 	got, again := map[string]int{}, 0
 	for _, p := range i.records {
-		v, id := p.message.Change.Version, changeName{p.region, p.message.Source.GTID, p.message.Source.Ordinal}
-		if v.Region != p.region || p.message.Source.Region != p.region || p.message.Kind != envelope.Change {
-			i.reportRow("echo", p.at, fmt.Sprintf("%s/%d has at offset %d a %s of %s, version %s", topicOf(p.region), p.shard, p.offset, p.message.Kind, p.message.Source.Region, v))
+		v, id := p.version, changeName{p.region, p.gtid, p.ordinal}
+		if v.Region != p.region || p.origin != p.region || p.kind != envelope.Change {
+			i.reportRow("echo", p.at, fmt.Sprintf("%s/%d has at offset %d a %s of %s, version %s", topicOf(p.region), p.shard, p.offset, p.kind, p.origin, v))
 		}
 		if before, ok := names[id]; ok {
-			if again++; before.message.Change.Version != v || before.message.Change.Digest != p.message.Change.Digest || before.at != p.at {
-				i.reportRow("version given twice", p.at, fmt.Sprintf("%+v is published as %s and as %s", id, before.message.Change.Version, v))
+			if again++; before.version != v || before.digest != p.digest || before.at != p.at {
+				i.reportRow("version given twice", p.at, fmt.Sprintf("%+v is published as %s and as %s", id, before.version, v))
 			}
 			continue
 		}
@@ -206,5 +219,5 @@ func (i *inspection) conserve(g *region, source string, shard int) {
 		i.report("conservation", fmt.Sprintf("%s, of %s/%d: %d read, %d ended, %d set aside, %d in the topic before offset %d, %d behind it, %d rejected",
 			g.name, source, shard, read, ended, aside, there, next, behind, rejected))
 	}
-	i.counts += fmt.Sprintf("%s<%s/%d %d ", g.name, source, shard, read)
+	i.aside += aside
 }

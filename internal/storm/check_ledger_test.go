@@ -18,7 +18,7 @@ func (i *inspection) ledgers() {
 	by := map[checksum.Place]map[string]checksum.Entry{}
 	names := map[checksum.Place]rowName{}
 	for _, p := range i.records { // deleted rows, too
-		at := checksum.Place{Table: p.message.Change.Table.String(), Key: p.message.Change.Key}
+		at := checksum.Place{Table: p.table, Key: p.key}
 		by[at], names[at] = map[string]checksum.Entry{}, p.at
 	}
 	for _, g := range i.w.regions {
@@ -166,10 +166,9 @@ func (i *inspection) explainRow(b *strings.Builder, at rowName) {
 		if p.at != at {
 			continue
 		}
-		c := p.message.Change
-		place = &checksum.Place{Table: c.Table.String(), Key: c.Key}
-		fmt.Fprintf(b, "topic %s/%d@%d stale=%v epoch %d %s %s#%d: %s %q version %s overwrote %s\n", p.region, p.shard, p.offset, p.stale, p.message.Epoch,
-			p.message.Kind, p.message.Source.GTID, p.message.Source.Ordinal, c.Op, p.token, c.Version, c.Overwrote)
+		place = &checksum.Place{Table: p.table, Key: p.key}
+		fmt.Fprintf(b, "topic %s/%d@%d stale=%v epoch %d %s %s#%d: %s %q version %s overwrote %s\n", p.region, p.shard, p.offset, p.stale, p.epoch,
+			p.kind, p.gtid, p.ordinal, p.op, p.token, p.version, p.over)
 	}
 	for _, g := range i.w.regions {
 		if place == nil {

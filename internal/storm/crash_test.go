@@ -3,7 +3,6 @@ package storm_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"sync"
 	"syscall"
@@ -24,25 +23,24 @@ func endless(point string) bool { return point[:5] != "apply" }
 
 // A process dies at every named step, the n-th time that it gets there, is started again, may die there at once again,
 // and is started again: each time all regions come to hold the same rows, and in the end everything adds up.
-func TestCrash_AtEveryStepIsRecoveredFrom(t *testing.T) {
-	n := seed(t)
-	w := newWorld(t, setting{
-		kinds: []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB}, shards: 2, batchRows: 10, collation: "utf8mb4_general_ci",
+func TestStorm_DiesAtEveryStepAndRecovers(t *testing.T) {
+	rounds(t, 0.2, time.Hour, func(t *testing.T, n uint64, length time.Duration) {
+		w := newWorld(t, setting{
+			kinds: []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB}, shards: 2, batchRows: 10, collation: "utf8mb4_general_ci",
+		})
+		c := &crashes{w: w, rand: rand.New(rand.NewPCG(n, 1)), seen: map[string]int{}, until: time.Now().Add(length)}
+		if soak(t) == 0 {
+			for k, point := range points {
+				c.once(w.regions[(int(n%2)+k)%2], point)
+			}
+		} else {
+			c.enumerate()
+		}
+		w.settle(false)
+		w.history.transactions = c.done()
+		w.check(strict)
+		t.Logf("deaths: %v", c.seen)
 	})
-	c := &crashes{w: w, rand: rand.New(rand.NewPCG(n, 1)), seen: map[string]int{}}
-	for k, point := range points {
-		if os.Getenv("MERIDIAN_SOAK") == "" {
-			c.once(w.regions[(int(n%2)+k)%2], point)
-			continue
-		}
-		for _, g := range w.regions {
-			c.enumerate(g, point)
-		}
-	}
-	w.settle(false)
-	w.history.transactions = c.done()
-	w.check(strict)
-	t.Logf("deaths: %v", c.seen)
 }
 
 // crashes kills regions' processes at one step after the other, while clients write in all regions.
@@ -52,6 +50,7 @@ type crashes struct {
 	writers []*writer
 	seen    map[string]int // deaths by region and point
 	number  int            // of the next transaction
+	until   time.Time
 }
 
 // once dies at the point one of the first times that it is reached.
@@ -64,18 +63,22 @@ func (c *crashes) once(g *region, point string) {
 	}
 }
 
-// enumerate dies at the point the first time that it is reached, the second time, and so on, until it is not reached so
-// often any more.
-func (c *crashes) enumerate(g *region, point string) {
+// enumerate dies at every point, in every region, the first time that it is reached, then the second time, and so on:
+// until none is reached so often any more, or the time is over.
+func (c *crashes) enumerate() {
 	c.w.t.Helper()
-	const enough = 30 // of what time alone brings about
-	for n := 1; c.try(g, point, n); n++ {
-		if n == enough && endless(point) {
-			return
+	over := map[string]bool{}
+	for n := 1; len(over) < len(points)*len(c.w.regions); n++ {
+		for _, point := range points {
+			for _, g := range c.w.regions {
+				if time.Now().After(c.until) {
+					return
+				}
+				if name := g.name + " " + point; !over[name] && !c.try(g, point, n) {
+					over[name] = true
+				}
+			}
 		}
-	}
-	if c.seen[g.name+" "+point] == 0 {
-		c.w.t.Errorf("%s was never reached in %s", point, g.name)
 	}
 }
 

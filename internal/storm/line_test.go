@@ -25,7 +25,9 @@ type line struct {
 	upstream string
 	listener net.Listener
 	address  string
-	jitter   time.Duration // each piece arrives so much later at most
+	// On every second connection each piece arrives so much later at most: what a database shows to the one is not yet
+	// known to the other.
+	jitter time.Duration
 
 	mu      sync.Mutex
 	state   lineState
@@ -76,18 +78,21 @@ func (l *line) join(down net.Conn) {
 	if !l.add(up) {
 		return
 	}
-	l.wait.Go(func() { l.copy(up, down) })
-	l.copy(down, up)
+	slow := l.jitter > 0 && rand.IntN(2) == 0
+	l.wait.Go(func() { l.copy(up, down, slow) })
+	l.copy(down, up, slow)
 }
 
 // copy moves bytes while the line is open. When one direction ends, so does the other.
-func (l *line) copy(to, from net.Conn) {
+func (l *line) copy(to, from net.Conn, slow bool) {
 	defer reset(to)
 	defer reset(from)
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
-		l.delay()
+		if slow {
+			<-time.After(rand.N(l.jitter))
+		}
 		if !l.pass() {
 			return
 		}
@@ -102,14 +107,6 @@ func (l *line) copy(to, from net.Conn) {
 			}
 			return
 		}
-	}
-}
-
-// delay keeps a piece for a while, on every fourth occasion. A server's connections are so not equally quick: what the
-// one shows is not yet known to the other.
-func (l *line) delay() {
-	if l.jitter > 0 && rand.IntN(4) == 0 {
-		<-time.After(rand.N(l.jitter))
 	}
 }
 

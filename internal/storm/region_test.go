@@ -46,8 +46,9 @@ type setting struct {
 	kinds     []testenv.Kind
 	shards    int
 	batchRows int
-	collation string // of the case-insensitive key
-	collide   bool   // values of the secondary unique key collide between regions
+	collation string        // of the case-insensitive key
+	collide   bool          // values of the secondary unique key collide between regions
+	jitter    time.Duration // of the lines to the databases
 }
 
 // newWorld makes a world on shared servers and starts its processes. What it leaves is kept when the test fails.
@@ -152,7 +153,7 @@ func (w *world) connect(g *region, s setting) {
 		return l
 	}
 	g.toDB = lay(g.name+"-database", g.db.Address)
-	g.toDB.jitter = 10 * time.Millisecond
+	g.toDB.jitter = s.jitter
 	g.home = lay(g.name+"-home", w.busPort.Address())
 	r := role{
 		Region: g.name, Index: int(g.name[0] - 'a'), Shards: s.shards, Directory: filepath.Join(w.folder, g.name), MySQL: g.toDB.address,
