@@ -93,7 +93,7 @@ func (b *bench) firstChange(ctx context.Context) (time.Time, error) {
 
 // acknowledged waits until A's syncer has read so many changes since it started, and Kafka has acknowledged them.
 func (b *bench) acknowledged(ctx context.Context, n int) error {
-	const interval = 50 * time.Millisecond
+	const interval = 100 * time.Millisecond
 	got := 0.0
 	err := until(ctx, interval, func() (bool, error) {
 		var err error
