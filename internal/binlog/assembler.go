@@ -252,7 +252,7 @@ func (a *assembler) rows(ctx context.Context, e *event) error {
 	case l.decision == Skip:
 		return nil
 	}
-	if err := a.decodable(&r, l); err != nil {
+	if err = a.decodable(&r, l); err != nil {
 		return err
 	}
 	changes, err := r.changes(l)

@@ -37,7 +37,7 @@ func (s *stream) checkMySQL(from *state) error {
 		return err
 	}
 	if unknown := known.minus(executed); len(unknown) > 0 {
-		if _, err := s.text(fmt.Sprintf("SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', %d)", unknown, catchUpSeconds)); err != nil {
+		if _, err = s.text(fmt.Sprintf("SELECT WAIT_FOR_EXECUTED_GTID_SET('%s', %d)", unknown, catchUpSeconds)); err != nil {
 			return err
 		}
 		if executed, err = s.gtidSet("SELECT @@GLOBAL.gtid_executed"); err != nil {

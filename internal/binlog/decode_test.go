@@ -25,7 +25,7 @@ func recordedRows(t testing.TB, kind testenv.Kind, of row.Op, table string) (eve
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sums.strip(raw, &e); err != nil {
+		if err = sums.strip(raw, &e); err != nil {
 			t.Fatal(err)
 		}
 		switch e.kind {
@@ -69,7 +69,7 @@ func TestDecode_TellsATruncatedEvent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range len(body) {
+		for n := range body {
 			changes, err := decodeRows(kind, body[:n], l)
 			if err == nil && len(changes) >= len(whole) {
 				t.Fatalf("%d of %d bytes give %d rows", n, len(body), len(changes))
@@ -89,16 +89,16 @@ func TestDecode_CopiesWhatItKeeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := print(changes)
+	before := images(changes)
 	for i := range body {
 		body[i] = 0xa5
 	}
-	if after := print(changes); after != before {
+	if after := images(changes); after != before {
 		t.Errorf("before: %s\nafter: %s", before, after)
 	}
 }
 
-func print(changes []row.Change) string {
+func images(changes []row.Change) string {
 	var b strings.Builder
 	for _, c := range changes {
 		b.WriteString(c.Op.String() + " ")
@@ -166,7 +166,7 @@ func FuzzAssembler(f *testing.F) {
 			f.Add(raw[4], raw[headerSize:len(raw)-checksumSize], kind.IsMariaDB(), false)
 		}
 	}
-	f.Fuzz(func(t *testing.T, kind byte, body []byte, maria, within bool) {
+	f.Fuzz(func(_ *testing.T, kind byte, body []byte, maria, within bool) {
 		l := newLayouts(func(string, string) Decision { return Own }, nil).onServer(goldenCollations, maria)
 		a := newAssembler(l, &writer{}, "server", &state{isList: maria})
 		if within {

@@ -6,7 +6,7 @@ func (s *scanner) rows(verb token) statement {
 	for s.accept("LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "QUICK", "IGNORE", "HISTORY") {
 	}
 	var targets []tableName
-	ok := false
+	var ok bool
 	switch {
 	case verb.is("INSERT", "REPLACE"):
 		s.accept("INTO")

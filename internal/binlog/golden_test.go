@@ -81,7 +81,7 @@ func recordEvents(t *testing.T, kind testenv.Kind, file string) {
 	}
 	defer func() { _ = session.Close() }()
 	for _, statement := range goldenScript {
-		if _, err := session.ExecContext(t.Context(), statement); err != nil {
+		if _, err = session.ExecContext(t.Context(), statement); err != nil {
 			t.Fatalf("%v, running %s", err, statement)
 		}
 	}

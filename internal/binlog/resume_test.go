@@ -170,7 +170,7 @@ func TestTailer_ClaimsNoPlaceBeforeItsTransactionsAreHandedOver(t *testing.T) {
 		runIn(t, db, schema, "CREATE TABLE a (id INT PRIMARY KEY)")
 		r := newRecorder()
 		hold, entered := make(chan struct{}), make(chan struct{}, 1)
-		r.onCommit = func(end *binlog.End) error {
+		r.onCommit = func(*binlog.End) error {
 			entered <- struct{}{}
 			<-hold
 			return nil

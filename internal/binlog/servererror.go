@@ -1,6 +1,7 @@
 package binlog
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,6 +41,10 @@ const fatalBinlogError = 1236 // ER_MASTER_FATAL_ERROR_READING_BINLOG: one numbe
 func serverError(err error) error {
 	var server *mysql.MyError
 	if !errors.As(err, &server) {
+		var certificate *tls.CertificateVerificationError
+		if errors.As(err, &certificate) || strings.Contains(err.Error(), "does not support TLS") { // go-mysql has no name for that
+			return fmt.Errorf("%w: check the TLS settings on both sides", err)
+		}
 		return fmt.Errorf("%w: %w", ErrConnection, err)
 	}
 	message := strings.Clone(server.Message) // it points into the packet's buffer

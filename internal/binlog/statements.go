@@ -162,11 +162,11 @@ func (a *assembler) xaPrepare(ctx context.Context, e *event) error {
 
 // xaEnd takes XA COMMIT and XA ROLLBACK. It is harmless if the transaction's rows were seen to be none of ours.
 func (a *assembler) xaEnd(st *statement) error {
-	known := false
 	if a.tx.xid == "" { // MariaDB says it in the GTID event
 		a.tx.xid = st.xid
 	}
-	a.state, known = a.state.withoutPrepared(a.tx.xid)
+	left, known := a.state.withoutPrepared(a.tx.xid)
+	a.state = left
 	if known || st.kind == statementXARollback {
 		return nil
 	}

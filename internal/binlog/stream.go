@@ -65,7 +65,7 @@ func open(ctx context.Context, config *Config) (*stream, error) {
 		return nil, serverError(fmt.Errorf("connecting to %s as %s: %w", config.Address, config.User, err))
 	}
 	s.conn = conn
-	s.version = conn.GetServerVersion()
+	s.version = strings.Clone(conn.GetServerVersion())
 	s.isMaria = strings.Contains(strings.ToLower(s.version), "mariadb")
 	if err := s.prepare(); err != nil {
 		s.close()
@@ -119,7 +119,7 @@ func (s *stream) prepare() error {
 		settings = append(settings, fmt.Sprintf("SET @slave_uuid = '%[1]s', @replica_uuid = '%[1]s'", name))
 	}
 	for _, query := range settings {
-		if _, err := s.execute(query); err != nil {
+		if _, err = s.execute(query); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,8 @@ package binlog_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"runtime"
@@ -325,5 +327,31 @@ func TestTailer_RefusesATooSimpleConfiguration(t *testing.T) {
 	}
 	if err := tailer.Run(context.Background(), binlog.Position{}, newRecorder()); !errors.Is(err, binlog.ErrConnection) {
 		t.Errorf("nobody there: %v", err)
+	}
+}
+
+// A server whose certificate does not hold is refused, and trying again does not help.
+func TestTailer_ChecksTheServersCertificate(t *testing.T) {
+	for _, kind := range []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			certificates := testenv.NewCertificates(t)
+			db := testenv.Own(t, kind, testenv.ServerTLS(certificates), testenv.Args("--require-secure-transport=ON"))
+			with := func(config *tls.Config) *tail {
+				return run(t, newTailer(t, db, "none", options{config: func(c *binlog.Config) { c.TLS = config }}), binlog.Position{}, nil)
+			}
+			trusting := certificates.ClientConfig()
+			trusting.ServerName = "" // it is taken from the address
+			f := with(trusting)
+			f.until(t, "the first word over TLS", func() bool { return f.last != nil })
+			f.stop()
+			err := with(&tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}).wait()
+			if errors.Is(err, binlog.ErrConnection) || !strings.Contains(err.Error(), "certificate") {
+				t.Errorf("an unknown authority: %v", err)
+			}
+			if err := with(nil).wait(); errors.Is(err, binlog.ErrConnection) {
+				t.Errorf("no TLS where it is required: %v", err)
+			}
+		})
 	}
 }

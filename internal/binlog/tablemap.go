@@ -155,16 +155,17 @@ func typeWithMeta(kind columnType, metas *reader) mapColumn {
 		c.meta = uint16(metas.number(1))<<8 | uint16(metas.number(1))
 	case typeString, typeEnum, typeSet:
 		// The real type, with the upper two bits of the length (inverted) in its bits 4 and 5; then the length's lower byte.
-		real, length := uint16(metas.number(1)), uint16(metas.number(1))
-		if real != 0 {
-			length |= (real&0x30 ^ 0x30) << 4
-			c.kind = columnType(real | 0x30)
+		actual, length := uint16(metas.number(1)), uint16(metas.number(1))
+		if actual != 0 {
+			length |= (actual&0x30 ^ 0x30) << 4
+			c.kind = columnType(actual | 0x30)
 		}
 		c.meta = length
 	case typeArray:
 		// The element's type and that type's metadata: Field_typed_array::do_save_field_metadata.
 		c = typeWithMeta(columnType(metas.number(1)), metas)
 		c.kind = typeArray
+	default: // has none
 	}
 	return c
 }
