@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -38,6 +39,8 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
+	debug.SetMemoryLimit(int64(o.Config.Limits.Memory))
+	debug.SetGCPercent(gcPercent)
 	s := syncer.New(settings)
 	server, err := listenAdmin(ctx, p, o, registry, s)
 	if err != nil {
@@ -135,6 +138,7 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		BatchRows: c.Apply.BatchRows, BatchBytes: int(c.Apply.BatchBytes), FenceTimeout: c.Apply.FenceTimeout, StatementTimeout: c.Apply.StatementTimeout,
 		MaxAttempts: c.Retry.MaxAttempts, RetryDelay: c.Retry.Delay, MaxSkew: c.Clock.MaxSkew,
 		TransactionSize: int(c.Limits.TransactionMemory), ReadyMaxLag: c.Limits.ReadyMaxLag,
+		InboxBytes:   inboxBytes(c, o.Replicas),
 		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
 		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.5, Settled: time.Minute},
@@ -148,6 +152,16 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		s.Sources = append(s.Sources, syncer.Source{Region: other.Name, Topic: c.ChangeTopic(other.Name), Bus: abroad})
 	}
 	return s, nil
+}
+
+// gcPercent trades a little time of the processor for memory: most of what a syncer allocates is gone at once.
+const gcPercent = 50
+
+// inboxBytes shares a quarter of the memory among all queues of what is read ahead.
+func inboxBytes(c *config.Config, replicas int) int {
+	queues := max(1, c.Bus.Partitions/replicas) * max(1, len(c.Regions)-1)
+	const least, most = 256 << 10, 8 << 20
+	return min(most, max(least, int(c.Limits.Memory)/4/queues))
 }
 
 // replicated tells the syncer what is replicated, and how.

@@ -57,6 +57,7 @@ type ApplierConfig struct {
 	TransactionBytes int           // with one shard: the largest source transaction that is kept whole
 	FenceTimeout     time.Duration // how long locks are held while waiting for the tailer
 	Whole            bool          // one shard: source transactions are never split
+	InboxBytes       int           // read ahead, for each source
 	MaxAttempts      int           // of a parked change before it is dead
 	RetryDelay       time.Duration // between them
 	Retry            retry.Policy
@@ -124,7 +125,11 @@ func NewWorker(cfg ApplierConfig, shard int, epoch uint64, states map[string]Sta
 		sources = append(sources, s)
 		w.state[s] = &place{committed: st.Next, next: st.Next, epoch: st.SourceEpoch}
 	}
-	w.inbox = newInbox(sources, max(4*cfg.BatchBytes, cfg.TransactionBytes))
+	ahead := cfg.InboxBytes
+	if cfg.Whole {
+		ahead = max(ahead, cfg.TransactionBytes) // else a transaction might never be there as a whole
+	}
+	w.inbox = newInbox(sources, ahead)
 	return w
 }
 

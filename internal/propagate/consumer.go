@@ -99,12 +99,24 @@ func (c *Consumer) announce(err error) {
 	log("cannot read another region's changes; trying again", zap.String("source", c.cfg.Source), zap.Int("shard", c.cfg.Shard), zap.Error(err))
 }
 
+// inMemory is about what a record and what was read of it take: its bytes are kept, as it may have to be parked whole, and
+// the values beside them.
+func inMemory(r *bus.Record, m *envelope.Message) int {
+	n := 256 + 2*r.Size()
+	if m != nil && m.Change != nil {
+		const valueBytes = 40
+		n += valueBytes * (len(m.Change.Before) + len(m.Change.After))
+	}
+	return n
+}
+
 func (c *Consumer) read(records []bus.Record) []Inbound {
 	items := make([]Inbound, len(records))
 	for i := range records {
 		r := &records[i]
-		it := Inbound{Offset: uint64(r.Offset), Bytes: r.Size(), Record: *r}
+		it := Inbound{Offset: uint64(r.Offset), Record: *r}
 		m, err := envelope.Decode(r)
+		it.Bytes = inMemory(r, m)
 		switch {
 		case err != nil:
 			it.Reject = err

@@ -35,6 +35,7 @@ type role struct {
 	Home                  string            // the line to the bus on which it publishes
 	Abroad                map[string]string // the lines to the bus on which it reads, by source
 	BatchRows             int
+	FlushEntries          int
 
 	Crash   string // the step at which the process kills itself
 	CrashAt int    // the how many-th time it comes there
@@ -89,8 +90,8 @@ func (r *role) config(log *zap.Logger) syncer.Config {
 		MaxRecordBytes: 4 << 20, Tables: oneSchema(r.Schema),
 		BatchRows: r.BatchRows, BatchBytes: 8 << 20, FenceTimeout: time.Second, StatementTimeout: 5 * time.Second,
 		MaxAttempts: 1000, RetryDelay: 100 * time.Millisecond,
-		MaxSkew: time.Minute, TransactionSize: 64 << 20, ReadyMaxLag: 30 * time.Second, PendingBytes: 32 << 20,
-		FlushInterval: 150 * time.Millisecond, FlushEntries: 10_000, PulseInterval: 50 * time.Millisecond,
+		MaxSkew: time.Minute, TransactionSize: 64 << 20, ReadyMaxLag: 30 * time.Second, PendingBytes: 32 << 20, InboxBytes: 4 << 20,
+		FlushInterval: 150 * time.Millisecond, FlushEntries: r.FlushEntries, PulseInterval: 50 * time.Millisecond,
 		Retry: retry.Policy{Base: 5 * time.Millisecond, Max: 300 * time.Millisecond, Jitter: 0.5}, Clock: retry.System{}, Log: log,
 		Metrics: syncer.NewMetrics(r.Region, prometheus.NewRegistry()),
 	}

@@ -41,6 +41,7 @@ type Config struct {
 	TransactionSize  int // bytes: with one shard, the largest transaction that is kept whole elsewhere
 	ReadyMaxLag      time.Duration
 	PendingBytes     int // of local changes that wait for Kafka
+	InboxBytes       int // of the other regions' changes read ahead, for each shard and source
 	FlushInterval    time.Duration
 	FlushEntries     int
 	PulseInterval    time.Duration

@@ -242,7 +242,7 @@ func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]pr
 	}
 	for shard, sources := range states {
 		p.workers[shard] = propagate.NewWorker(propagate.ApplierConfig{
-			Region: c.Region, BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, TransactionBytes: c.TransactionSize,
+			Region: c.Region, BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, TransactionBytes: c.TransactionSize, InboxBytes: c.InboxBytes,
 			MaxAttempts: c.MaxAttempts, RetryDelay: c.RetryDelay, FenceTimeout: c.FenceTimeout, Whole: c.Shards == 1, Retry: c.Retry,
 		}, shard, p.epochs[shard], sources, propagate.WorkerDeps{
 			Target: p.target, Parking: p.target, Ledger: ledgerForApply{p.ledger}, Acks: acks, Rules: lastWriterWins{},
@@ -251,13 +251,16 @@ func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]pr
 	}
 }
 
+// fetchBytes is how much is fetched at once, compressed: several times as much in memory.
+const fetchBytes = 256 << 10
+
 func (s *Syncer) consumers(p *parts) []*propagate.Consumer {
 	var list []*propagate.Consumer
 	for _, source := range s.cfg.Sources {
 		for shard, w := range p.workers {
 			list = append(list, propagate.NewConsumer(propagate.ConsumerConfig{
 				Source: source.Region, Topic: source.Topic, Shard: shard, From: w.Next(source.Region),
-				Bytes: 4 << 20, Wait: 5 * time.Second, Retry: s.cfg.Retry,
+				Bytes: fetchBytes, Wait: 5 * time.Second, Retry: s.cfg.Retry,
 			}, p.abroad[source.Region], w.Put, s.cfg.Clock, s.cfg.Log, s.health.setProgress))
 		}
 	}
