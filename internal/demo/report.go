@@ -53,6 +53,9 @@ func (d *demo) reportStory(out *strings.Builder, last snapshot, colors bool) {
 		fmt.Fprintf(out, "; it had caught up %.1f s after the line was whole again", s.caughtUp.Seconds())
 	}
 	out.WriteString(".\n")
+	if !s.felt {
+		fmt.Fprintf(out, "%s\n", console.Paint("It never said that it was cut off.", console.Red, colors))
+	}
 	if s.settled > 0 {
 		fmt.Fprintf(out, "All that was written was everywhere %.1f s after the last write.\n", s.settled.Seconds())
 	} else {

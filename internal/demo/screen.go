@@ -59,6 +59,13 @@ func (s *screen) clear() {
 	s.erase()
 }
 
+// due lets the next table be written where there is no terminal, however short ago the last one was.
+func (s *screen) due() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lined = time.Time{}
+}
+
 // lineEvery is how often a table becomes a line where there is no terminal.
 const lineEvery = 3 * time.Second
 

@@ -45,6 +45,16 @@ func (s *status) lag() (time.Duration, bool) {
 	return time.Duration(worst * float64(time.Second)), known
 }
 
+// misses tells whether the region cannot read what comes from another one.
+func (s *status) misses() bool {
+	for i := range s.Sources {
+		if s.Sources[i].Error != "" {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *status) applied() (n uint64) {
 	for i := range s.Sources {
 		n += s.Sources[i].Applied

@@ -25,6 +25,7 @@ type story struct {
 	stage    string
 	since    time.Time // of writing; zero before
 	isCut    bool
+	felt     bool    // the region that was cut off said so
 	previous []rates // by region, at the snapshot before
 }
 
@@ -78,6 +79,7 @@ func (d *demo) draw(now snapshot) {
 	}
 	if s.isCut {
 		title += fmt.Sprintf("; %s is CUT OFF", d.regions[len(d.regions)-1].name)
+		s.felt = s.felt || now[len(now)-1].misses()
 	}
 	t := &console.Table{Header: []string{"REGION", "ROWS", "TX/S", "APPLIED/S", "LAG", "WAITING", "CONFLICTS", "STATE"}}
 	for i := range now {
@@ -200,12 +202,15 @@ func (d *demo) cutFor(ctx context.Context, most time.Duration) error {
 	began := time.Now()
 	d.line.cut()
 	d.story.setCut(true)
+	d.screen.due()
 	err := d.pass(ctx, most)
-	now, _ := d.watch.now()
 	d.story.setCut(false)
 	d.story.cut = time.Since(began)
+	now, _ := d.watch.now()
 	if len(now) > 0 {
-		d.story.behind, _ = now[len(now)-1].lag()
+		last := &now[len(now)-1]
+		lag, _ := last.lag()
+		d.story.behind = lag + time.Since(last.asked) // nothing has come since
 	}
 	return err
 }

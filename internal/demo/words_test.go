@@ -100,9 +100,12 @@ func TestScreen_WritesLinesWhereThereIsNoTerminal(t *testing.T) {
 	s.draw("writing", table())
 	s.draw("writing", table()) // too soon after the other
 	s.say("the line is %s", "cut")
+	s.due()
+	s.draw("cut", table())
 	s.clear()
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 || !strings.HasSuffix(lines[0], "writing  us-east-1 rows=7 ready") || !strings.HasSuffix(lines[1], "the line is cut") {
+	if len(lines) != 3 || !strings.HasSuffix(lines[0], "writing  us-east-1 rows=7 ready") || !strings.HasSuffix(lines[1], "the line is cut") ||
+		!strings.HasSuffix(lines[2], "cut  us-east-1 rows=7 ready") {
 		t.Errorf("%q", lines)
 	}
 	if strings.Contains(out.String(), "\x1b") {
