@@ -33,7 +33,7 @@ func answerError(op, topic string, partition int, code int16, text string) error
 	transient := func(reason string, unknown bool) *TransientError {
 		return &TransientError{Op: op, Topic: topic, Partition: partition, Reason: reason, Unknown: unknown && op == opProduce, Err: err}
 	}
-	switch kafka.Error(code) { //nolint:exhaustive // all other codes are answers to what this package does not ask
+	switch kafka.Error(code) {
 	case kafka.NotLeaderForPartition, fencedLeaderEpoch, unknownLeaderEpoch, kafka.ReplicaNotAvailable, kafka.NotController, kafka.KafkaStorageError:
 		return &staleError{transient("not_leader", false)} // refused before anything was appended
 	case kafka.UnknownTopicOrPartition:

@@ -37,7 +37,7 @@ var scratch = sync.Pool{New: func() any { return new([]byte) }}
 const keepBuffers = 8 << 20
 
 func getScratch() *[]byte {
-	return scratch.Get().(*[]byte) //nolint:forcetypeassert // only pointers to slices are put there
+	return scratch.Get().(*[]byte) //nolint:forcetypeassert,errcheck // only pointers to slices are put there
 }
 
 func putScratch(b *[]byte) {

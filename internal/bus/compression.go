@@ -87,7 +87,7 @@ func (p pooledLZ4) Close() error {
 
 func newCompressor(w io.Writer, code compress.Compression) io.WriteCloser {
 	if code == compress.Lz4 {
-		z := lz4Writers.Get().(*lz4.Writer) //nolint:forcetypeassert // only put there above
+		z := lz4Writers.Get().(*lz4.Writer) //nolint:forcetypeassert,errcheck // only put there above
 		z.Reset(w)
 		return pooledLZ4{z}
 	}

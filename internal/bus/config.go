@@ -83,7 +83,9 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{}).DialContext
+		// A long poll is silent for long: keep-alives find a broker that has vanished behind it.
+		alive := net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
+		c.Dial = (&net.Dialer{KeepAliveConfig: alive}).DialContext
 	}
 	return c, nil
 }

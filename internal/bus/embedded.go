@@ -191,7 +191,7 @@ func (e *Embedded) options() ([]kfake.Opt, error) {
 
 // keepForever takes the retention out of a new topic's settings: kfake's own retention empties a partition that has been silent for
 // long, and begins its offsets at 0 again at the next start, which would pass for the old ones. trim leaves the last record.
-func keepForever(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive,staticcheck // the signature is kfake's
+func keepForever(req kmsg.Request) (kmsg.Response, error, bool) { //nolint:revive // the signature is kfake's
 	forever := "-1"
 	if create, ok := req.(*kmsg.CreateTopicsRequest); ok {
 		for i := range create.Topics {

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // once lets the broker fail one request of a kind.
@@ -76,7 +79,7 @@ func TestClient_AsksAgainWhoLeads(t *testing.T) {
 				asked := e.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Observe: true, Count: -1})
 				h := once(e, key, fault)
 				var err error
-				switch key { //nolint:exhaustive // those of the loop
+				switch key {
 				case kmsg.Produce:
 					_, err = c.Produce(ctx, "t", 0, []Record{{}})
 				case kmsg.Fetch:
@@ -246,6 +249,46 @@ func TestClient_SaysWhatIsWrongWithABrokerThatIsNone(t *testing.T) {
 	}
 }
 
+func TestClient_SaysThatABrokerIsTooOld(t *testing.T) {
+	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "t"), kfake.MaxVersions(kversion.V1_0_0()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	c := dial(t, Config{Brokers: k.ListenAddrs()})
+	for name, try := range map[string]func() error{
+		"produce": func() error { _, err := c.Produce(testContext(t), "t", 0, []Record{{}}); return err },
+		"fetch":   func() error { _, _, _, err := c.Fetch(testContext(t), "t", 0, 0, 1, 0); return err },
+	} {
+		var transient *TransientError
+		if err := try(); err == nil || errors.As(err, &transient) || !strings.Contains(err.Error(), "Kafka 2.4") {
+			t.Errorf("%s: %v, want that Kafka 2.4 is needed", name, err)
+		}
+	}
+}
+
+// Brokers may end a connection's session after some time (connections.max.reauth.ms): it is left before that.
+func TestClient_LeavesAConnectionBeforeItsSessionEnds(t *testing.T) {
+	k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("PLAIN", "meridian", "secret"),
+		kfake.BrokerConfigs(map[string]string{"connections.max.reauth.ms": "20"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.Close)
+	var dials atomic.Int32
+	c := dial(t, Config{Brokers: k.ListenAddrs(), SASL: &SASL{Mechanism: "PLAIN", User: "meridian", Password: password("secret")},
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			dials.Add(1)
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}})
+	ctx := testContext(t)
+	for dials.Load() < 3 {
+		if _, err := c.Ping(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestDial_RefusesAConfigurationThatCannotWork(t *testing.T) {
 	good := Config{Brokers: []string{"127.0.0.1:9092"}}
 	for name, change := range map[string]func(*Config){
@@ -262,7 +305,7 @@ func TestDial_RefusesAConfigurationThatCannotWork(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := dial(t, good).Produce(context.Background(), "t", 0, nil); err == nil { //nolint:usetesting // it does not wait
+	if _, err := dial(t, good).Produce(t.Context(), "t", 0, nil); err == nil {
 		t.Error("no records were produced")
 	}
 }

@@ -30,26 +30,11 @@ type fetched struct {
 // *TopicError, ErrClosed, the context's error. Records before a gap are returned first, without an error.
 func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset int64, maxBytes int, maxWait time.Duration) (records []Record, next, highWatermark int64, err error) {
 	var f fetched
-	var beyond bool
-	err = c.withLeader(ctx, opFetch, topic, partition, maxWait+c.cfg.RequestTimeout, func(k *conn) error {
-		version, err := k.version(protocol.Fetch, fetchVersions)
-		if err != nil {
-			return err
-		}
-		in, err := k.exchange(protocol.Fetch, version, func(b []byte) ([]byte, error) {
-			return appendFetch(b, topic, partition, offset, maxBytes, maxWait), nil
-		})
-		if err != nil {
-			return err
-		}
-		defer putScratch(in)
-		f, err = readFetched((*in)[frameStart:], topic, partition, offset)
-		if beyond = errors.Is(err, kafka.OffsetOutOfRange); beyond {
-			return nil
-		}
+	err = c.withLeader(ctx, opFetch, topic, partition, maxWait+c.cfg.RequestTimeout, func(k *conn) (err error) {
+		f, err = k.fetch(topic, partition, offset, maxBytes, maxWait)
 		return err
 	})
-	if err == nil && beyond {
+	if errors.Is(err, kafka.OffsetOutOfRange) {
 		err = c.outOfRange(ctx, topic, partition, offset)
 	}
 	if err != nil && ctx.Err() != nil {
@@ -59,6 +44,22 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset 
 		return nil, offset, 0, err
 	}
 	return f.records, f.next, f.highWatermark, nil
+}
+
+// fetch sends one request.
+func (k *conn) fetch(topic string, partition int, offset int64, maxBytes int, maxWait time.Duration) (fetched, error) {
+	version, err := k.version(protocol.Fetch, fetchVersions)
+	if err != nil {
+		return fetched{}, err
+	}
+	in, err := k.exchange(protocol.Fetch, version, func(b []byte) ([]byte, error) {
+		return appendFetch(b, topic, partition, offset, maxBytes, maxWait), nil
+	})
+	if err != nil {
+		return fetched{}, err
+	}
+	defer putScratch(in)
+	return readFetched((*in)[frameStart:], topic, partition, offset)
 }
 
 func appendFetch(b []byte, topic string, partition int, offset int64, maxBytes int, maxWait time.Duration) []byte {

@@ -49,13 +49,19 @@ func dial(t testing.TB, cfg Config) *Client {
 	return c
 }
 
-// ensure creates a topic with one partition.
+// ensure creates a topic, with one partition if no number is given, and waits until its partitions have leaders.
 func ensure(t testing.TB, c *Client, topic Topic) {
 	t.Helper()
 	topic.Partitions = orDefault(topic.Partitions, 1)
 	topic.ReplicationFactor = orDefault(topic.ReplicationFactor, 1)
 	topic.Retention = orDefault(topic.Retention, 168*time.Hour)
-	mustEventually(t, func(ctx context.Context) error { return c.EnsureTopic(ctx, topic) })
+	mustEventually(t, func(ctx context.Context) error {
+		err := c.EnsureTopic(ctx, topic)
+		for p := 0; p < topic.Partitions && err == nil; p++ {
+			_, _, err = c.Offsets(ctx, topic.Name, p)
+		}
+		return err
+	})
 }
 
 // eventually calls f as a caller of this package does: again after a transient error, with a pause.

@@ -93,7 +93,7 @@ func (c *Client) call(ctx context.Context, addr string, timeout time.Duration, r
 		if err != nil {
 			return err
 		}
-		spoiled := false
+		var spoiled bool
 		spoiled, err = callOn(ctx, k, timeout, run)
 		var broken *transportError
 		if !errors.As(err, &broken) {

@@ -94,31 +94,35 @@ func (c *Client) learnLimit(topic string, records []Record) {
 	c.limits[topic] = size / 2
 }
 
-// produce sends one request.
+// produce sends one request to whoever leads the partition.
 func (c *Client) produce(ctx context.Context, topic string, partition int, records []Record) (first int64, err error) {
 	code, err := c.cfg.Compression.code()
 	if err != nil {
 		return 0, err
 	}
-	err = c.withLeader(ctx, opProduce, topic, partition, c.cfg.RequestTimeout, func(k *conn) error {
-		version, err := k.version(protocol.Produce, produceVersions)
-		if err != nil {
-			return err
-		}
-		in, err := k.exchange(protocol.Produce, version, func(b []byte) ([]byte, error) {
-			return c.appendProduce(b, topic, partition, records, code)
-		})
-		if err != nil {
-			return err
-		}
-		defer putScratch(in)
-		first, err = readProduced((*in)[frameStart:], version, topic, partition)
+	err = c.withLeader(ctx, opProduce, topic, partition, c.cfg.RequestTimeout, func(k *conn) (err error) {
+		first, err = c.produceOn(k, topic, partition, records, code)
 		return err
 	})
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("bus: %s%s: %w (%w)", opProduce, place(topic, partition), context.Cause(ctx), err)
 	}
 	return first, err
+}
+
+func (c *Client) produceOn(k *conn, topic string, partition int, records []Record, code compress.Compression) (int64, error) {
+	version, err := k.version(protocol.Produce, produceVersions)
+	if err != nil {
+		return 0, err
+	}
+	in, err := k.exchange(protocol.Produce, version, func(b []byte) ([]byte, error) {
+		return c.appendProduce(b, topic, partition, records, code)
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer putScratch(in)
+	return readProduced((*in)[frameStart:], version, topic, partition)
 }
 
 func (c *Client) appendProduce(b []byte, topic string, partition int, records []Record, code compress.Compression) ([]byte, error) {
@@ -167,7 +171,7 @@ func readProduced(b []byte, version int16, topic string, partition int) (int64, 
 	if err := r.end(); err != nil {
 		return 0, err
 	}
-	switch kafka.Error(code) { //nolint:exhaustive // the others are told apart in answerError
+	switch kafka.Error(code) {
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
 		return 0, &TooLargeError{Topic: topic, Partition: partition}
 	default:

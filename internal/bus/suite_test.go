@@ -301,7 +301,7 @@ func carriesTheLargestRecord(t *testing.T, b *broker) {
 	if got := read(t, c, topic, 0, 0, 3); !bytes.Equal(got[1].Value, value) {
 		t.Error("the record came back otherwise")
 	}
-	list[1].Value = append(value, make([]byte, 100)...)
+	list[1].Value = make([]byte, DefaultMaxRecordBytes)
 	_, err = c.Produce(testContext(t), topic, 0, list)
 	var large *TooLargeError
 	if !errors.As(err, &large) || large.Index != 1 || large.Written != 0 || large.Limit != DefaultMaxRecordBytes || large.Bytes <= large.Limit {
@@ -385,7 +385,8 @@ func checksTopics(t *testing.T, b *broker) {
 	if err != nil || topics[topic] != 2 {
 		t.Errorf("topics %v, error %v", topics, err)
 	}
-	if brokers, err := c.Ping(testContext(t)); err != nil || len(brokers) != 1 {
+	brokers, err := c.Ping(testContext(t))
+	if err != nil || len(brokers) != 1 {
 		t.Errorf("brokers %v, error %v", brokers, err)
 	}
 	err = eventually(testContext(t), func(ctx context.Context) error {

@@ -47,8 +47,8 @@ func (c *Client) EnsureTopic(ctx context.Context, t Topic) error {
 		return err
 	}
 	if d == nil {
-		created, err := c.create(ctx, t)
-		if err != nil || created {
+		var created bool
+		if created, err = c.create(ctx, t); err != nil || created {
 			return err
 		}
 		if d, err = c.Describe(ctx, t.Name); err != nil {
@@ -141,7 +141,7 @@ func createError(t Topic, r *createtopics.ResponseTopic) error {
 		return &TopicError{Topic: t.Name, There: fmt.Sprintf("cannot be created: %v: %s (%s)", kafka.Error(r.ErrorCode).Title(), r.ErrorMessage, there),
 			Wanted: fmt.Sprintf("%d partitions and %d replicas", t.Partitions, t.ReplicationFactor), Fix: fix}
 	}
-	switch kafka.Error(r.ErrorCode) { //nolint:exhaustive // the others are told apart in answerError
+	switch kafka.Error(r.ErrorCode) {
 	case kafka.InvalidReplicationFactor:
 		return refused("too few brokers are up", "lower bus.replication_factor to the number of brokers, or start more of them")
 	case kafka.InvalidPartitionNumber:

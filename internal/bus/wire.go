@@ -32,7 +32,7 @@ func (k *conn) exchange(key protocol.ApiKey, version int16, appendBody func([]by
 	out := getScratch()
 	defer putScratch(out)
 	k.sequence++
-	b := append((*out)[:0], 0, 0, 0, 0) // the size, set below
+	b := binary.BigEndian.AppendUint32((*out)[:0], 0) // the size, set below
 	b = binary.BigEndian.AppendUint16(b, uint16(key))
 	b = binary.BigEndian.AppendUint16(b, uint16(version))
 	b = binary.BigEndian.AppendUint32(b, uint32(k.sequence))
