@@ -88,8 +88,8 @@ func (a *assembler) advance(e *event) {
 	switch {
 	case e.kind == eventRotate || e.kind == eventHeartbeat || e.kind == eventHeartbeatV2 || e.flags&flagArtificial != 0:
 	case e.endPos == 0:
-		// MariaDB 11.4+ leaves the positions of a transaction's events to be added up. The format description has none
-		// when the server starts in the middle of a file: it is not where we are.
+		// MariaDB 11.4+ gives positions only to the first and the last event of a transaction. The format description has
+		// none when the server starts in the middle of a file: it is not where we are.
 		if e.kind != eventFormat {
 			p.pos += uint64(e.size)
 			p.precise = false

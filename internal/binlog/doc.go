@@ -10,10 +10,10 @@
 // the table, the transaction and what to do.
 //
 // Non-obvious:
-//   - The events are read and decoded here and not by go-mysql's BinlogSyncer: it decodes every event of every table
-//     into interface values, inflates a compressed transaction whole, cannot parse MariaDB's compressed columns, asks the
-//     server to strip checksums (which shifts the positions that MariaDB 11.4+ leaves to the reader), and opens a second
-//     connection to end the first. Its client package still makes the connection.
+//   - The events are read and decoded here and not by go-mysql's BinlogSyncer: it describes every event of every table,
+//     wanted or not, inflates a compressed transaction whole, cannot parse MariaDB's compressed columns, asks the server to
+//     take off the checksums, and opens a second connection to end the first, which hangs with the server. Its client
+//     package makes the connection.
 //   - A transaction is handed over event by event, so memory does not depend on its size; a compressed one is inflated
 //     as it is read.
 //   - Coordinates are claimed only between transactions: see assembler.

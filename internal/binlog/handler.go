@@ -104,7 +104,8 @@ type End struct {
 	// Coordinates: every transaction that ends at or before them has been handed over, and its Commit has returned.
 	// Empty File: not known yet.
 	Coordinates mysqldb.Coordinates
-	// Precise tells that Coordinates are what the server gave, and not the sum of event sizes behind such a place.
+	// Precise tells that Coordinates are what the server gave. Otherwise they are the sum of the sizes of the events that it
+	// sent since it last did, and may lie before the real place; no server that is known ends a transaction like that.
 	Precise bool
 
 	state *state

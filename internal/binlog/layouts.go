@@ -61,14 +61,20 @@ func (c *layouts) find(ctx context.Context, body []byte) (id uint64, l *layout, 
 		clear(c.byID)
 	}
 	decision := c.decide(string(schema), string(table))
-	if decision == Skip {
-		l = &layout{name: string(schema) + "." + string(table)}
+	skip := func() (uint64, *layout, error) {
+		l := &layout{name: string(schema) + "." + string(table)}
 		c.byID[id] = &seenTable{body: bytes.Clone(body[:size]), layout: l}
 		return id, l, nil
+	}
+	if decision == Skip {
+		return skip()
 	}
 	m, err := parseTableMap(body, c.written)
 	if err != nil {
 		return id, nil, fmt.Errorf("the table map of %s.%s: %w", schema, table, err)
+	}
+	if m.isSequence() {
+		return skip()
 	}
 	var hints map[string]row.Column
 	if c.hints != nil {

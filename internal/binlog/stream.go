@@ -104,7 +104,7 @@ func (s *stream) prepare() error {
 		return err
 	}
 	// The settings below are made as the replication threads of MySQL and MariaDB make them. The checksums stay in the
-	// events: they are verified here, and MariaDB leaves it to the reader to add up sizes, which taking them off would change.
+	// events, to be verified here.
 	settings := []string{
 		"SET NAMES utf8mb4",
 		"SET @master_binlog_checksum = 'CRC32', @source_binlog_checksum = 'CRC32'",
@@ -154,9 +154,6 @@ func (s *stream) text(query string) (string, error) {
 	return strings.Clone(v), nil
 }
 
-// Flags of COM_BINLOG_DUMP.
-const sendAnnotateRows = 2 // MariaDB: without these events the sizes of what is sent do not add up to positions
-
 // dump asks for the events behind from. Afterwards only next may be called.
 func (s *stream) dump(from *state) error {
 	if err := s.register(); err != nil {
@@ -170,7 +167,7 @@ func (s *stream) dump(from *state) error {
 		command = make([]byte, 4, 32) // room for the packet's header
 		command = append(command, mysql.COM_BINLOG_DUMP)
 		command = binary.LittleEndian.AppendUint32(command, 0) // the position is given by the GTIDs
-		command = binary.LittleEndian.AppendUint16(command, sendAnnotateRows)
+		command = binary.LittleEndian.AppendUint16(command, 0) // in particular, no statements beside their rows
 		command = binary.LittleEndian.AppendUint32(command, s.config.ServerID)
 	} else {
 		set := from.executed().encode()

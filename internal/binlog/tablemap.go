@@ -96,6 +96,22 @@ const (
 	metaEnumSetColumnCharset  = 11
 )
 
+// isSequence tells whether the table is the one row behind a SEQUENCE of MariaDB: a counter of the server's own, no row of
+// a table. https://mariadb.com/docs/server/reference/sql-structure/sequences/create-sequence
+func (m *tableMap) isSequence() bool {
+	names := [...]string{"next_not_cached_value", "minimum_value", "maximum_value", "start_value", "increment", "cache_size",
+		"cycle_option", "cycle_count"}
+	if !m.written.isMaria || len(m.primaryKey) > 0 || len(m.columns) != len(names) {
+		return false
+	}
+	for i := range m.columns {
+		if m.columns[i].name != names[i] {
+			return false
+		}
+	}
+	return true
+}
+
 const tableIDSize = 6
 
 // mapNames reads only which table the map is of; size is how many bytes of the body that takes.
