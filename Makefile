@@ -12,7 +12,7 @@ LINT_VERSION := v2.15.0
 LINT         := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+COMMIT  := $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # Packages tested at once: each starts servers of its own, and two cores carry two of them.

@@ -6,8 +6,8 @@ import (
 	"runtime/debug"
 )
 
-// version is set by the build: -ldflags "-X main.version=v1.2.3".
-var version = ""
+// version and commit are set by `make build`: -ldflags "-X main.version=v1.2.3 -X main.commit=0be03df".
+var version, commit string
 
 // build is what this binary was made from.
 type build struct {
@@ -39,6 +39,9 @@ func thisBuild() build {
 	}
 	if dirty {
 		b.Commit += "-dirty"
+	}
+	if commit != "" {
+		b.Commit = commit
 	}
 	return b
 }
