@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"meridian/internal/binlog"
 	"meridian/internal/bus"
 	"meridian/internal/checksum"
 	"meridian/internal/envelope"
@@ -61,7 +62,7 @@ func (s *Syncer) again(err error) error {
 	}
 	var other *mysqldb.AnotherServerError
 	var transient *bus.TransientError
-	if errors.As(err, &other) || errors.As(err, &transient) || mysqldb.Classify(err) == mysqldb.Transient {
+	if errors.As(err, &other) || errors.As(err, &transient) || errors.Is(err, binlog.ErrConnection) || mysqldb.Classify(err) == mysqldb.Transient {
 		return &againError{err}
 	}
 	return err
