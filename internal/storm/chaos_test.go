@@ -60,7 +60,6 @@ func (c *chaos) fault(ctx context.Context) {
 		c.did["stop "+g.name]++
 		c.freeze(ctx, g.syncer)
 	case n < 65:
-		c.did["twin of "+g.name]++
 		c.twin(ctx, g.syncer)
 	case n < 69:
 		c.did["lose the ledger of "+g.name]++
@@ -127,18 +126,19 @@ func (c *chaos) lose(p *process) {
 }
 
 // twin stops a process where it stands, puts another in its place, with a copy of its ledger, and then lets the first go
-// on: one of them must find out that it is no longer wanted, and nothing that it does after that may count. Which one it
-// is depends on who claimed last; afterwards a third takes over.
+// on: one of them must find out that it is no longer wanted, and nothing that it does after that may count. Afterwards a
+// third takes over from the second.
 func (c *chaos) twin(ctx context.Context, p *process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	old := p.run
-	if old == nil {
-		return
+	if a, err := p.status(); err != nil || !a.Status.Ready {
+		return // it has not claimed its shards yet
 	}
+	old := p.run
 	p.signal(syscall.SIGSTOP)
 	old.want()
 	c.twins++
+	c.did["twin of "+p.name]++
 	was := p.role.ledger()
 	p.role.Directory = fmt.Sprintf("%s-%d%d", p.role.Directory, c.number, c.twins)
 	if err := errors.Join(os.MkdirAll(p.role.Directory, 0o750), copyFile(was, p.role.ledger()), p.start()); err != nil {

@@ -48,6 +48,7 @@ type setting struct {
 	batchRows int
 	collation string        // of the case-insensitive key
 	collide   bool          // values of the secondary unique key collide between regions
+	flush     int           // so many entries of the ledger are written at the latest, even amid a transaction
 	jitter    time.Duration // of the lines to the databases
 }
 
@@ -157,7 +158,7 @@ func (w *world) connect(g *region, s setting) {
 	g.home = lay(g.name+"-home", w.busPort.Address())
 	r := role{
 		Region: g.name, Index: int(g.name[0] - 'a'), Shards: s.shards, Directory: filepath.Join(w.folder, g.name), MySQL: g.toDB.address,
-		User: g.db.User, Password: g.db.Password, Schema: w.schema, Home: g.home.address, Abroad: map[string]string{}, BatchRows: s.batchRows,
+		User: g.db.User, Password: g.db.Password, Schema: w.schema, Home: g.home.address, Abroad: map[string]string{}, BatchRows: s.batchRows, FlushEntries: s.flush,
 	}
 	for _, other := range w.regions {
 		if other != g {

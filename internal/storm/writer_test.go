@@ -100,6 +100,9 @@ func (s *session) fill() error {
 	if r.IntN(3) == 0 {
 		steps = 2 + r.IntN(5)
 	}
+	if r.IntN(50) == 0 {
+		steps = 40
+	}
 	for range steps {
 		if err := s.step(); err != nil {
 			return err
