@@ -67,9 +67,6 @@ func (s *Server) release() error {
 // Address is where clients of the server connect, as host:port.
 func (s *Server) Address() string { return s.ports[0].Address() }
 
-// PID is the process id of the server's current or last run.
-func (s *Server) PID() int { return s.process.pid }
-
 // Start starts the server again after Stop or Kill, with the same data and on the same ports, and
 // returns when it serves; ctx bounds the start, not the server.
 func (s *Server) Start(ctx context.Context) error {

@@ -167,9 +167,3 @@ func (d *Database) FreshSchema(t testing.TB) string {
 	}
 	return name
 }
-
-// FreshSchema creates an empty schema on the server and returns its name.
-func FreshSchema(t testing.TB, db *Database) string {
-	t.Helper()
-	return db.FreshSchema(t)
-}

@@ -17,7 +17,6 @@ type control interface {
 	Pause() error
 	Continue() error
 	Close() error
-	PID() int
 }
 
 // Server is a running server, as one test sees it. Its methods fail that test when they cannot do
@@ -70,9 +69,6 @@ func (s *Server) Continue() {
 	s.t.Helper()
 	s.must("continuing", s.control.Continue())
 }
-
-// PID is the server's process id.
-func (s *Server) PID() int { return s.control.PID() }
 
 func (s *Server) must(doing string, err error) {
 	s.t.Helper()
