@@ -16,7 +16,7 @@ import (
 //
 // It returns a *ForeignError for any other record, and a *CorruptError when the row is not the one that was published.
 func Decode(r *bus.Record) (*Message, error) {
-	d := decoders.Get().(*decoder) //nolint:forcetypeassert // only put there below
+	d := decoders.Get().(*decoder) //nolint:forcetypeassert,errcheck // only put there below
 	m, err := d.decode(r)
 	d.forget()
 	decoders.Put(d)
@@ -77,7 +77,7 @@ func (d *decoder) decode(r *bus.Record) (*Message, error) {
 		return nil, err
 	}
 	kind, _ := r.Header(headerKind)
-	if d.meta.kind > Watermark || !bytes.Equal(kind, kindText(d.meta.kind)) {
+	if d.meta.kind < Change || d.meta.kind > Watermark || !bytes.Equal(kind, kindText(d.meta.kind)) {
 		return nil, foreign("its headers disagree: kind %q and %d", kind, uint8(d.meta.kind))
 	}
 	if d.meta.kind.carriesRow() {

@@ -51,16 +51,22 @@ func TestDecode_SetsForeignRecordsAside(t *testing.T) {
 		}
 	}
 	for name, change := range map[string]func(*bus.Record){
-		"no headers":               func(r *bus.Record) { r.Headers = nil },
-		"no value":                 func(r *bus.Record) { r.Value = nil },
-		"no JSON":                  func(r *bus.Record) { r.Value = []byte("hello") },
-		"other JSON":               func(r *bus.Record) { r.Value = []byte(`{"payload":{"id":1}}`) },
-		"more after the JSON":      func(r *bus.Record) { r.Value = append(bytes.Clone(r.Value), '{') },
-		"truncated value":          func(r *bus.Record) { r.Value = r.Value[:len(r.Value)/2] },
-		"empty meta":               func(r *bus.Record) { setHeader(r, headerMeta, nil) },
-		"truncated meta":           func(r *bus.Record) { setHeader(r, headerMeta, header(t, r, headerMeta)[:20]) },
-		"more after the meta":      func(r *bus.Record) { setHeader(r, headerMeta, append(bytes.Clone(header(t, r, headerMeta)), 0)) },
-		"a newer format":           func(r *bus.Record) { setHeader(r, headerMeta, append([]byte{2}, header(t, r, headerMeta)[1:]...)) },
+		"no headers":          func(r *bus.Record) { r.Headers = nil },
+		"no value":            func(r *bus.Record) { r.Value = nil },
+		"no JSON":             func(r *bus.Record) { r.Value = []byte("hello") },
+		"other JSON":          func(r *bus.Record) { r.Value = []byte(`{"payload":{"id":1}}`) },
+		"more after the JSON": func(r *bus.Record) { r.Value = append(bytes.Clone(r.Value), '{') },
+		"truncated value":     func(r *bus.Record) { r.Value = r.Value[:len(r.Value)/2] },
+		"empty meta":          func(r *bus.Record) { setHeader(r, headerMeta, nil) },
+		"truncated meta":      func(r *bus.Record) { setHeader(r, headerMeta, header(t, r, headerMeta)[:20]) },
+		"more after the meta": func(r *bus.Record) { setHeader(r, headerMeta, append(bytes.Clone(header(t, r, headerMeta)), 0)) },
+		"a newer format":      func(r *bus.Record) { setHeader(r, headerMeta, append([]byte{2}, header(t, r, headerMeta)[1:]...)) },
+		"no kind": func(r *bus.Record) {
+			meta := bytes.Clone(header(t, r, headerMeta)[:4])
+			meta[1], meta[2] = 0, 0
+			setHeader(r, headerMeta, meta)
+			setHeader(r, headerKind, []byte("kind-0"))
+		},
 		"another kind":             func(r *bus.Record) { setHeader(r, headerKind, []byte("seed")) },
 		"another origin":           func(r *bus.Record) { setHeader(r, headerOrigin, []byte("mars")) },
 		"no version":               func(r *bus.Record) { setHeader(r, headerVersion, nil) },

@@ -136,7 +136,7 @@ func checkGolden(t *testing.T, name string, m *Message) {
 		t.Fatal(err)
 	}
 	if *update {
-		if err := os.WriteFile(path, []byte(goldenText(&r)), 0o600); err != nil {
+		if err = os.WriteFile(path, []byte(goldenText(&r)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

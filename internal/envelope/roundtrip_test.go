@@ -82,7 +82,7 @@ func anyTable(t *rapid.T) *row.Table {
 // anyMessage draws a message about a row.
 func anyMessage(t *rapid.T) *Message {
 	table := anyTable(t)
-	image := func(name string) []row.Value {
+	image := func() []row.Value {
 		values := make([]row.Value, len(table.Columns))
 		for i := range values {
 			values[i] = anyValue(t, &table.Columns[i])
@@ -95,10 +95,10 @@ func anyMessage(t *rapid.T) *Message {
 	c := &row.Change{Table: table, Op: row.Op(rapid.IntRange(1, 3).Draw(t, "op")), Key: row.Key(rapid.SliceOf(rapid.Byte()).Draw(t, "key bytes")),
 		Version: version("version"), Overwrote: version("overwrote")}
 	if c.Op != row.Insert && rapid.Bool().Draw(t, "has before") {
-		c.Before = image("before")
+		c.Before = image()
 	}
 	if c.Op != row.Delete {
-		c.After = image("after")
+		c.After = image()
 		c.Digest = table.Digest(c.Key, c.After)
 	}
 	return &Message{
@@ -142,7 +142,7 @@ func TestDecode_ReadsTheSameJSONInAnotherForm(t *testing.T) {
 		decoded := json.NewDecoder(bytesReader(r.Value))
 		decoded.UseNumber()
 		var value map[string]any
-		if err := decoded.Decode(&value); err != nil {
+		if err = decoded.Decode(&value); err != nil {
 			t.Fatal(err)
 		}
 		after, ok := value["after"].(map[string]any)
