@@ -141,7 +141,7 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		InboxBytes:   inboxBytes(c, o.Replicas),
 		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
-		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
 		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
 	}
 	for _, other := range c.Others(name) {

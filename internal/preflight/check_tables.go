@@ -205,7 +205,7 @@ func checkUniqueKeys(i *inspection) []Check {
 	if !i.known() {
 		return nil
 	}
-	var parks, fixes []string
+	var parks []string
 	newest := 0
 	for _, t := range i.here.tables {
 		for _, u := range t.unique {
@@ -214,12 +214,11 @@ func checkUniqueKeys(i *inspection) []Check {
 				continue
 			}
 			parks = append(parks, fmt.Sprintf("%s.%s %s", t, u.name, describeKey(u.columns)))
-			fixes = append(fixes, fmt.Sprintf("tables.rules: - {match: [%q], unique_conflicts: newest_wins}", t.String()))
 		}
 	}
 	if len(parks) > 0 {
 		return []Check{warn("unique_keys", "two regions can give the same value to two rows at once; the one that comes second is then parked until somebody decides: "+list(parks),
-			"let each region make its own values (a prefix, a UUID), or let the newest row remove the other:\n"+statements(fixes))}
+			"let each region make its own values (a prefix, a UUID)")}
 	}
 	if newest > 0 {
 		return []Check{pass("unique_keys", fmt.Sprintf("%d secondary unique keys; of two rows with the same value the newest removes the other, as configured", newest))}

@@ -43,7 +43,7 @@ func TestRun_UnfitTablesAreNamed(t *testing.T) {
 			if strings.Contains(find(t, r, "keys_alike").Detail, "widened") {
 				t.Error("INT and BIGINT keys are called different")
 			}
-			says(t, r, "unique_keys", "widened.e (e)", "parked", "unique_conflicts: newest_wins")
+			says(t, r, "unique_keys", "widened.e (e)", "parked", "a prefix, a UUID")
 		})
 	}
 }
