@@ -94,7 +94,7 @@ func TestEmbedded_SurvivesWhatIsNoKafka(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		_ = conn.(*net.TCPConn).CloseWrite() // unless the broker has closed it already
-		_, _ = io.Copy(io.Discard, conn) // until the broker has had enough of it
+		_, _ = io.Copy(io.Discard, conn)     // until the broker has had enough of it
 		_ = conn.Close()
 	}
 	write(t, c, "t", 0, "x")
