@@ -56,12 +56,12 @@ func (c *chaos) fault(ctx context.Context) {
 	case n < 55:
 		c.did["kill bus"]++
 		c.bounce(ctx, c.w.bus, c.w.bus.kill)
-	case n < 60:
+	case n < 58:
 		c.did["stop "+g.name]++
 		c.freeze(ctx, g.syncer)
-	case n < 65:
+	case n < 66:
 		c.twin(ctx, g.syncer)
-	case n < 69:
+	case n < 70:
 		c.did["lose the ledger of "+g.name]++
 		c.bounce(ctx, g.syncer, func() { c.lose(g.syncer) })
 	case n < 96:

@@ -27,7 +27,7 @@ func endless(point string) bool { return strings.HasPrefix(point, "publish.") }
 func TestStorm_DiesAtEveryStepAndRecovers(t *testing.T) {
 	rounds(t, 0.2, time.Hour, func(t *testing.T, n uint64, length time.Duration) {
 		w := newWorld(t, setting{
-			kinds: []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB}, shards: 2, batchRows: 10, flush: []int{3, 10_000}[n/2%2], collation: "utf8mb4_general_ci",
+			kinds: []testenv.Kind{testenv.KindMySQL, testenv.KindMariaDB}, shards: 2, batchRows: 10, flush: []int{10, 10_000}[n/2%2], collation: "utf8mb4_general_ci",
 		})
 		c := &crashes{w: w, rand: rand.New(rand.NewPCG(n, 1)), seen: map[string]int{}, until: time.Now().Add(length)}
 		if soak(t) == 0 {
@@ -138,7 +138,7 @@ func (c *crashes) settleOrDie(g *region) (died bool) {
 	c.w.t.Helper()
 	ended := g.syncer.run.ended
 	from := time.Now()
-	c.w.until(g.name+" has died or settled", time.Minute, func() error {
+	c.w.until(g.name+" has died or settled", patience, func() error {
 		select {
 		case <-ended:
 			died = true
@@ -153,7 +153,7 @@ func (c *crashes) settleOrDie(g *region) (died bool) {
 		return nil
 	})
 	if !died && endless(g.syncer.role.Crash) {
-		c.w.until(g.name+" has died, as time goes by", time.Minute, func() error {
+		c.w.until(g.name+" has died, as time goes by", patience, func() error {
 			select {
 			case <-ended:
 				died = true

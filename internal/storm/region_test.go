@@ -246,10 +246,13 @@ func (w *world) failed() string {
 	return strings.Join(list, "; ")
 }
 
+// patience is how long anything may take when nothing goes wrong any more, on a machine that has other things to do.
+const patience = 2 * time.Minute
+
 func (w *world) waitReady() {
 	w.t.Helper()
 	for _, g := range w.regions {
-		w.until(g.name+" is ready", time.Minute, func() error {
+		w.until(g.name+" is ready", patience, func() error {
 			a, err := g.syncer.status()
 			if err != nil {
 				return err
@@ -268,7 +271,7 @@ func (w *world) settle(parkedAllowed bool) {
 	w.waitReady()
 	from := time.Now()
 	for _, g := range w.regions {
-		w.until(g.name+" has settled", time.Minute, func() error { return g.settled(from, parkedAllowed) })
+		w.until(g.name+" has settled", patience, func() error { return g.settled(from, parkedAllowed) })
 	}
 }
 

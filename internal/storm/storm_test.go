@@ -114,7 +114,7 @@ func TestStorm_ThreeMySQL(t *testing.T) {
 	rounds(t, 0.35, 8*time.Second, func(t *testing.T, n uint64, length time.Duration) {
 		w := newWorld(t, setting{
 			kinds:  []testenv.Kind{testenv.KindMySQL, testenv.KindMySQL, testenv.KindMySQL},
-			shards: []int{1, 4}[n%2], batchRows: 200, flush: []int{3, 10_000}[n/4%2], collation: "utf8mb4_0900_ai_ci", jitter: 20 * time.Millisecond,
+			shards: []int{1, 4}[n%2], batchRows: 200, flush: []int{25, 10_000}[n/4%2], collation: "utf8mb4_0900_ai_ci", jitter: 20 * time.Millisecond,
 		})
 		w.blow(storm{duration: length, writers: 4, pace: 30 * time.Millisecond}, n)
 		w.settle(false)
@@ -128,7 +128,7 @@ func TestStorm_TwoMySQLAndAMariaDB(t *testing.T) {
 		maria := []testenv.Kind{testenv.KindMariaDB, testenv.KindMariaDB1011}[n/2%2]
 		w := newWorld(t, setting{
 			kinds:  []testenv.Kind{testenv.KindMySQL, maria, testenv.KindMySQL},
-			shards: []int{1, 4}[n%2], batchRows: 200, flush: []int{3, 10_000}[n/4%2], collation: "utf8mb4_general_ci", jitter: 20 * time.Millisecond,
+			shards: []int{1, 4}[n%2], batchRows: 200, flush: []int{25, 10_000}[n/4%2], collation: "utf8mb4_general_ci", jitter: 20 * time.Millisecond,
 		})
 		w.blow(storm{duration: length, writers: 4, pace: 30 * time.Millisecond}, n)
 		w.settle(false)
