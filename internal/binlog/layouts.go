@@ -62,9 +62,9 @@ func (c *layouts) find(ctx context.Context, body []byte) (id uint64, l *layout, 
 	}
 	decision := c.decide(string(schema), string(table))
 	skip := func() (uint64, *layout, error) {
-		l := &layout{name: string(schema) + "." + string(table)}
-		c.byID[id] = &seenTable{body: bytes.Clone(body[:size]), layout: l}
-		return id, l, nil
+		skipped := &layout{name: string(schema) + "." + string(table)}
+		c.byID[id] = &seenTable{body: bytes.Clone(body[:size]), layout: skipped}
+		return id, skipped, nil
 	}
 	if decision == Skip {
 		return skip()

@@ -53,7 +53,7 @@ func (i *inspection) ledger(g *region, by map[checksum.Place]map[string]checksum
 	defer l.Close()
 	there := map[checksum.Place]uint64{} // digests
 	for _, t := range i.w.tables {
-		if err := i.digests(g, t, there, names); err != nil {
+		if err = i.digests(g, t, there, names); err != nil {
 			return err
 		}
 	}

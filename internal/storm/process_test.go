@@ -57,7 +57,7 @@ func (p *process) start() error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(p.role.Directory, 0o750); err != nil {
+	if err = os.MkdirAll(p.role.Directory, 0o750); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

@@ -133,14 +133,14 @@ func (r *role) runSyncer(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/status", func(w http.ResponseWriter, _ *http.Request) {
 		now := time.Now() // before the status, so that what is derived from both is on the safe side
-		if err := json.NewEncoder(w).Encode(answer{now, s.Status()}); err != nil {
-			log.Debug("nobody listens to the status", zap.Error(err))
+		if failed := json.NewEncoder(w).Encode(answer{now, s.Status()}); failed != nil {
+			log.Debug("nobody listens to the status", zap.Error(failed))
 		}
 	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
+	if _, err = fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
 		return err
 	}
 	err = s.Run(ctx)

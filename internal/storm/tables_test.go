@@ -68,7 +68,7 @@ func date(h uint64) string { return fmt.Sprintf("%04d-%02d-%02d", 1971+h%60, 1+h
 
 func pick(h uint64, list ...string) string { return list[h%uint64(len(list))] }
 
-func integers(r *rand.Rand, n int) []string { return []string{strconv.Itoa(n*7 - 10)} }
+func integers(_ *rand.Rand, n int) []string { return []string{strconv.Itoa(n*7 - 10)} }
 
 func joined(texts []string) string { return strings.Join(texts, "|") }
 
@@ -159,7 +159,7 @@ func storms(collation string, collide bool) []*table {
 			columns: []column{
 				unique,
 				{"j", "CONCAT(JSON_EXTRACT(j, '$.n'), JSON_EXTRACT(j, '$.t'))", func(h uint64, token string) (string, string) {
-					return fmt.Sprintf(`'{"t": "%s", "n": %d}'`, token, h%1000), fmt.Sprintf(`%d"%s"`, h%1000, token)
+					return fmt.Sprintf(`'{"t": %q, "n": %d}'`, token, h%1000), fmt.Sprintf(`%d%q`, h%1000, token)
 				}},
 				number("n", func(h uint64) string { return strconv.Itoa(int(int32(h))) }),
 			},

@@ -59,7 +59,7 @@ func (w *writer) transact(ctx context.Context, n int) {
 	t := &transaction{Token: fmt.Sprintf("%s-%d-%d", w.region, w.number, n), Region: w.region, Outcome: rolledBack}
 	w.done = append(w.done, t)
 	s := &session{ctx: ctx, tx: tx, t: t, w: w}
-	if err := s.fill(); err != nil {
+	if err = s.fill(); err != nil {
 		t.Error = err.Error()
 		_ = tx.Rollback()
 		return
@@ -257,7 +257,7 @@ func (s *session) several(t *table) error {
 	}
 	where = " WHERE " + t.anyOf(there) // others may have appeared meanwhile
 	if s.w.rand.IntN(3) == 0 {
-		_, _, err := s.exec("DELETE FROM " + t.name + where)
+		_, _, err = s.exec("DELETE FROM " + t.name + where)
 		for _, key := range there {
 			s.deleted(t, key)
 		}
