@@ -37,14 +37,14 @@ type line struct {
 	wait    sync.WaitGroup
 }
 
-func newLine(ctx context.Context, name, upstream string) (*line, error) {
+func newLine(ctx context.Context, name, upstream string, jitter time.Duration) (*line, error) {
 	var listen net.ListenConfig
 	listener, err := listen.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	l := &line{
-		name: name, upstream: upstream, listener: listener, address: listener.Addr().String(),
+		name: name, upstream: upstream, jitter: jitter, listener: listener, address: listener.Addr().String(),
 		changed: make(chan struct{}), conns: map[net.Conn]struct{}{},
 	}
 	l.wait.Go(l.accept)

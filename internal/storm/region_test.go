@@ -147,22 +147,21 @@ func (w *world) open(g *region, connections int) *sql.DB {
 
 // connect gives the region its lines and its process.
 func (w *world) connect(g *region, s setting) {
-	lay := func(name, upstream string) *line {
-		l, err := newLine(w.t.Context(), name, upstream)
+	lay := func(name, upstream string, jitter time.Duration) *line {
+		l, err := newLine(w.t.Context(), name, upstream, jitter)
 		w.must("laying a line", err)
 		w.atEnd(l.close)
 		return l
 	}
-	g.toDB = lay(g.name+"-database", g.db.Address)
-	g.toDB.jitter = s.jitter
-	g.home = lay(g.name+"-home", w.busPort.Address())
+	g.toDB = lay(g.name+"-database", g.db.Address, s.jitter)
+	g.home = lay(g.name+"-home", w.busPort.Address(), 0)
 	r := role{
 		Region: g.name, Index: int(g.name[0] - 'a'), Shards: s.shards, Directory: filepath.Join(w.folder, g.name), MySQL: g.toDB.address,
 		User: g.db.User, Password: g.db.Password, Schema: w.schema, Home: g.home.address, Abroad: map[string]string{}, BatchRows: s.batchRows, FlushEntries: s.flush,
 	}
 	for _, other := range w.regions {
 		if other != g {
-			g.abroad[other.name] = lay(g.name+"-from-"+other.name, w.busPort.Address())
+			g.abroad[other.name] = lay(g.name+"-from-"+other.name, w.busPort.Address(), 0)
 			r.Abroad[other.name] = g.abroad[other.name].address
 		}
 	}

@@ -91,7 +91,7 @@ func startDatabase(ctx context.Context, kind Kind, s settings) (*runningDatabase
 		return nil, errors.Join(err, r.close())
 	}
 	db := sql.OpenDB(connector)
-	r.closers = append(r.closers, db.Close)
+	r.closers = append(r.closers, func() error { _ = db.Close(); return nil }) // a server that was killed took connections along
 	return &runningDatabase{running: r, server: server, db: db, serverID: s.serverID}, nil
 }
 
@@ -139,7 +139,7 @@ func (d *Database) Open(schema string) *sql.DB {
 	connector, err := mysql.NewConnector(dsn(d.Address, schema))
 	d.must("opening", err)
 	db := sql.OpenDB(connector)
-	d.t.Cleanup(func() { d.must("closing a pool to", db.Close()) })
+	d.t.Cleanup(func() { _ = db.Close() }) // a server that was killed took connections along
 	return db
 }
 
