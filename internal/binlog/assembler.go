@@ -138,13 +138,31 @@ func (a *assembler) rotate(ctx context.Context, e *event) error {
 	if r.short || len(r.b) == 0 {
 		return a.corrupt("", errShortEvent)
 	}
-	if a.tx != nil {
-		return a.corrupt("", errors.New("the file ends within a transaction"))
+	file := string(r.b)
+	if a.tx != nil && file != a.place.file {
+		if err := a.torn(e); err != nil {
+			return err
+		}
 	}
-	if file := string(r.b); file != a.place.file {
+	if file != a.place.file {
 		a.place = place{file: file, pos: pos, known: true, precise: true}
 	}
 	return a.passed(ctx)
+}
+
+// torn judges a transaction whose file ends before it does: a server that crashed while it wrote it, and did not cut the
+// file off when it came back (MariaDB), as MySQL does. It was never committed.
+func (a *assembler) torn(rotate *event) error {
+	switch {
+	case rotate.flags&flagArtificial == 0:
+		return a.corrupt("", errors.New("the file ends within a transaction"))
+	case a.tx.begun:
+		return &UnsupportedError{What: "an unfinished transaction", GTID: a.gtid(), Reason: fmt.Sprintf("the server crashed while it wrote it to "+
+			"%s, so it was never committed. Rebuild this region's ledger from behind that file", a.place.file)}
+	default:
+		a.tx, a.active = nil, a.active[:0]
+		return nil
+	}
 }
 
 // heartbeat comes from a server that has nothing (more) to send: its position is behind all that it has sent or left out.

@@ -172,6 +172,7 @@ func TestAssembler_RefusesWhatItCannotTell(t *testing.T) {
 		"rollback to":          {[]event{gtid, begin, table, rows, query("ROLLBACK TO `s`")}, isA[*UnsupportedError], "savepoint"},
 		"no end":               {[]event{gtid, begin, gtid}, isA[*CorruptError], "no end"},
 		"rotate within":        {[]event{gtid, begin, {kind: eventRotate, body: append(make([]byte, 8), "bin.000009"...)}}, isA[*CorruptError], "within"},
+		"torn":                 {[]event{gtid, begin, table, rows, {kind: eventRotate, flags: flagArtificial, body: append(make([]byte, 8), "bin.000009"...)}}, isA[*UnsupportedError], "crashed"},
 		"unknown statement":    {[]event{gtid, begin, query("FROBNICATE orders")}, isA[*StatementError], "FROBNICATE"},
 		"load of no table":     {[]event{gtid, begin, {kind: eventExecuteLoad, body: append(queryBody("golden", "")[:13], append(make([]byte, 13), "golden\x00LOAD"...)...)}}, isA[*StatementError], "LOAD"},
 		"xa commit of nothing": {[]event{gtid, query("XA COMMIT X'31',X'',1")}, isA[*UnsupportedError], "prepared before"},
@@ -189,6 +190,7 @@ func TestAssembler_RefusesWhatItCannotTell(t *testing.T) {
 		"ignorable":        {gtid, begin, {kind: 99, flags: flagIgnorable}, query("COMMIT")},
 		"rollback of none": {gtid, begin, query("ROLLBACK")},
 		"dummy rows":       {gtid, begin, table, {kind: eventWriteRowsV2, body: []byte{255, 255, 255, 0, 0, 0, 1, 0, 2, 0, 0}}, query("COMMIT")},
+		"torn before rows": {gtid, begin, {kind: eventRotate, flags: flagArtificial, body: append(make([]byte, 8), "bin.000009"...)}, gtid, query("COMMIT")},
 		"empty query":      {gtid, query("# Dummy event")},
 	} {
 		if err := feed(t, false, passes...); err != nil {
