@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,8 +26,7 @@ type line struct {
 	upstream string
 	listener net.Listener
 	address  string
-	// On every second connection each piece arrives so much later at most: what a database shows to the one is not yet
-	// known to the other.
+	// A binlog's events arrive so much later at most: what a database shows to others is then not yet known to the tailer.
 	jitter time.Duration
 
 	mu      sync.Mutex
@@ -78,21 +78,30 @@ func (l *line) join(down net.Conn) {
 	if !l.add(up) {
 		return
 	}
-	slow := l.jitter > 0 && rand.IntN(2) == 0
-	l.wait.Go(func() { l.copy(up, down, slow) })
-	l.copy(down, up, slow)
+	var isBinlog atomic.Bool
+	l.wait.Go(func() {
+		l.copy(up, down, func(b []byte) { isBinlog.CompareAndSwap(false, asksForBinlog(b)) })
+	})
+	l.copy(down, up, func([]byte) {
+		if l.jitter > 0 && isBinlog.Load() {
+			<-time.After(rand.N(l.jitter))
+		}
+	})
+}
+
+// asksForBinlog recognises the command by which a replica asks for the binlog: COM_BINLOG_DUMP or COM_BINLOG_DUMP_GTID.
+func asksForBinlog(packet []byte) bool {
+	return len(packet) > 4 && packet[3] == 0 && (packet[4] == 0x12 || packet[4] == 0x1e)
 }
 
 // copy moves bytes while the line is open. When one direction ends, so does the other.
-func (l *line) copy(to, from net.Conn, slow bool) {
+func (l *line) copy(to, from net.Conn, see func([]byte)) {
 	defer reset(to)
 	defer reset(from)
 	b := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(b)
-		if slow {
-			<-time.After(rand.N(l.jitter))
-		}
+		see(b[:n])
 		if !l.pass() {
 			return
 		}

@@ -49,7 +49,7 @@ type setting struct {
 	collation string        // of the case-insensitive key
 	collide   bool          // values of the secondary unique key collide between regions
 	flush     int           // so many entries of the ledger are written at the latest, even amid a transaction
-	jitter    time.Duration // of the lines to the databases
+	jitter    time.Duration // with which binlogs arrive
 }
 
 // newWorld makes a world on shared servers and starts its processes. What it leaves is kept when the test fails.
