@@ -33,7 +33,10 @@ func (c *Capture) moved(end *binlog.End) bool {
 
 // freeze sets a cut aside for the flusher. It waits for the one before only when memory is full.
 func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
-	ends, settled := c.publisher.Ends(), c.publisher.Acknowledged() >= c.sequence
+	// In this order: what is acknowledged then lies before the ends. The other way round a delete that is acknowledged in
+	// between would count as passed by regions that have not seen it, and its tombstone would go too early.
+	settled := c.publisher.Acknowledged() >= c.sequence
+	ends := c.publisher.Ends()
 	body, err := json.Marshal(checkpoint{Position: at})
 	if err != nil {
 		return fmt.Errorf("writing down the checkpoint: %w", err)
