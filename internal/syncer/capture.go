@@ -164,8 +164,8 @@ func (c *Capture) process(ctx context.Context, list []numbered, last bool) error
 		w := t.apply.written[propagate.Place{Table: n.change.Table.String(), Key: n.change.Key}]
 		var err error
 		switch {
-		case w == nil: // a trigger's write: one of this region's own
-			err = c.local(ctx, list[i:i+1], last && i == len(list)-1)
+		case w == nil: // a trigger's write: one of this region's own. It is told as the last, since those behind it may all be replayed ones
+			err = c.local(ctx, list[i:i+1], true)
 		case !t.apply.foreign:
 			err = c.replay(n.change, w)
 		}
