@@ -95,9 +95,9 @@ func (c *crashes) try(g *region, point string, n int) (died bool) {
 			c.restart(g, point, 1)
 			c.settleOrDie(g)
 		}
-		c.restart(g, "", 0)
-		c.w.settle(false)
 	}
+	c.restart(g, "", 0)
+	c.w.settle(false)
 	c.compare(fmt.Sprintf("%s, time %d", point, n))
 	return died
 }
