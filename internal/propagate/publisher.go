@@ -67,9 +67,10 @@ type lane struct {
 	shard   int
 	waiting []Outbound
 	flying  []Outbound
-	next    int64         // the offset behind the last acknowledged record; -1: none yet
-	news    chan struct{} // capacity 1
-	buffer  []byte        // holds the records of the request in flight
+	next    int64             // the offset behind the last acknowledged record; -1: none yet
+	news    chan struct{}     // capacity 1
+	buffer  []byte            // holds the records of the request in flight
+	open    *envelope.Message // the last change that was sent, while its transaction is not over
 }
 
 // Outbound is a message to be published.
@@ -290,16 +291,24 @@ func (p *Publisher) send(ctx context.Context, l *lane, batch []Outbound) error {
 	records := make([]bus.Record, 0, len(batch))
 	l.buffer = l.buffer[:0]
 	for i := range batch {
-		r, buffer, err := envelope.Append(l.buffer, batch[i].Message)
+		m := batch[i].Message
+		r, err := l.encode(m)
 		if err != nil {
-			return fmt.Errorf("encoding a change: %w", err)
+			return err
 		}
-		l.buffer = buffer
 		if r.Size() > p.cfg.MaxRecordBytes {
-			if err := p.setAside(ctx, l.shard, batch[i].Message, r); err != nil {
+			if err = p.setAside(ctx, l.shard, m, r); err != nil {
 				return err
 			}
-			continue
+			if m = l.ending(m); m == nil {
+				continue
+			}
+			if r, err = l.encode(m); err != nil {
+				return err
+			}
+		}
+		if m.Change != nil {
+			l.open = m
 		}
 		records = append(records, r)
 	}
@@ -327,6 +336,25 @@ func (p *Publisher) send(ctx context.Context, l *lane, batch []Outbound) error {
 	p.room = make(chan struct{})
 	p.mu.Unlock()
 	return nil
+}
+
+func (l *lane) encode(m *envelope.Message) (r bus.Record, err error) {
+	if r, l.buffer, err = envelope.Append(l.buffer, m); err != nil {
+		return r, fmt.Errorf("encoding a change: %w", err)
+	}
+	return r, nil
+}
+
+// ending gives what is sent in place of a change that is set aside: if that was its transaction's last, the one sent
+// before it, again, as the last. Who keeps transactions whole would wait for the end otherwise; a repetition does no harm.
+func (l *lane) ending(m *envelope.Message) *envelope.Message {
+	before := l.open
+	if !m.Source.Last || before == nil || before.Source.Last || before.Source.GTID != m.Source.GTID {
+		return nil
+	}
+	again := *before
+	again.Source.Last = true
+	return &again
 }
 
 // produce repeats the request until all records are acknowledged, and returns the offset behind the last.
