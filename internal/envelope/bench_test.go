@@ -51,17 +51,17 @@ func perCore(b *testing.B) func() {
 
 func BenchmarkEncode(b *testing.B) {
 	m := orderMessage(b)
-	var buf []byte
-	var err error
+	var x Encoder
 	b.ReportAllocs()
 	report := perCore(b)
 	for b.Loop() {
-		if _, buf, err = Append(buf[:0], m); err != nil {
+		x.Reset()
+		if _, err := x.Encode(m); err != nil {
 			b.Fatal(err)
 		}
 	}
 	report()
-	b.ReportMetric(float64(len(buf)), "bytes/row")
+	b.ReportMetric(float64(len(x.buf)), "bytes/row")
 }
 
 func BenchmarkDecode(b *testing.B) {

@@ -18,37 +18,52 @@ const sourceVersion = "1.0.0"
 // Encode makes a record of a message, in a buffer of its own. An error says what is missing in the message; it is a mistake of the
 // program, not of the data.
 func Encode(m *Message) (bus.Record, error) {
-	r, _, err := Append(nil, m)
-	return r, err
+	var x Encoder
+	return x.Encode(m)
 }
 
-// Append is Encode into a buffer: the record's bytes are appended to dst, which is returned. A caller that encodes many gives the same
-// buffer again and again, and uses it anew when the records have been produced.
-func Append(dst []byte, m *Message) (bus.Record, []byte, error) {
-	if err := m.check(); err != nil {
-		return bus.Record{}, dst, fmt.Errorf("envelope: a message of kind %s: %w", m.Kind, err)
+// Encoder encodes one message after the other into memory of its own. The changes of a transaction have the same source: its text is
+// remembered. It is not for concurrent use.
+type Encoder struct {
+	buf     []byte // of the records since Reset
+	headers []bus.Header
+
+	table  *row.Table // the last change's; nil: none yet
+	d      *described // of the table
+	source Source     // of the text, without Ordinal and Last
+	text   []byte     // from the record's source to the number in the transaction; empty: none of this table yet
+}
+
+// Reset uses the memory of the records that were encoded before anew.
+func (x *Encoder) Reset() {
+	const keep = 8 << 20
+	if cap(x.buf) > keep {
+		x.buf = nil // a huge row's
 	}
-	e := encoder{buf: dst, m: m}
-	var r bus.Record
-	var err error
+	clear(x.headers)
+	x.buf, x.headers = x.buf[:0], x.headers[:0]
+}
+
+// Encode makes a record of a message. It stands until Reset.
+func (x *Encoder) Encode(m *Message) (r bus.Record, err error) {
+	if err = m.check(); err != nil {
+		return r, fmt.Errorf("envelope: a message of kind %s: %w", m.Kind, err)
+	}
+	e := encoder{Encoder: x, m: m}
+	start := len(x.buf)
 	if m.Kind.carriesRow() {
 		r, err = e.change()
 	} else {
 		r, err = e.control()
 	}
 	if err != nil {
-		return bus.Record{}, dst, err
+		x.buf = x.buf[:start]
 	}
-	return r, e.buf, nil
+	return r, err
 }
 
 // check finds what Encode cannot write.
 func (m *Message) check() error {
-	for _, s := range []string{m.Source.Region, m.Source.GTID, m.Source.File} {
-		if !utf8.ValidString(s) {
-			return fmt.Errorf("%q is not UTF-8", s)
-		}
-	}
 	switch m.Kind {
 	case Change, Repair, Seed:
 		return m.checkChange()
@@ -92,15 +107,14 @@ func validVersion(v row.Version) bool {
 	return v.IsBaseline() || v.Region != "" && utf8.ValidString(v.Region)
 }
 
-// encoder appends one record's parts to a buffer.
+// encoder appends one record's parts.
 type encoder struct {
-	buf        []byte
+	*Encoder
 	m          *Message
-	d          *described
 	exceptions []exception
 }
 
-func (e *encoder) text(s string) { e.buf = append(e.buf, s...) }
+func (e *encoder) raw(s string) { e.buf = append(e.buf, s...) }
 
 func (e *encoder) quoted(s string) { e.buf = appendQuoted(e.buf, s) }
 
@@ -110,18 +124,23 @@ func (e *encoder) uint(n uint64) { e.buf = strconv.AppendUint(e.buf, n, 10) }
 
 func (e *encoder) change() (r bus.Record, err error) {
 	c := e.m.Change
-	if e.d, err = describe(c.Table); err != nil {
-		return r, err
+	if e.table != c.Table {
+		if e.d, err = describe(c.Table); err != nil {
+			return r, err
+		}
+		e.table, e.text = c.Table, e.text[:0]
 	}
 	// The parts are cut out of the buffer at the end: it moves while it grows.
 	start := len(e.buf)
 	e.key(c)
 	keyEnd := len(e.buf)
-	e.value(c)
+	if err = e.value(c); err != nil {
+		return r, err
+	}
 	valueEnd := len(e.buf)
 	e.version(c.Version)
 	versionEnd := len(e.buf)
-	e.text(e.m.Source.Region)
+	e.raw(e.m.Source.Region)
 	originEnd := len(e.buf)
 	m := meta{kind: e.m.Kind, epoch: e.m.Epoch, last: e.m.Source.Last, op: c.Op, ordinal: e.m.Source.Ordinal, digest: c.Digest,
 		overwrote: c.Overwrote, exceptions: e.exceptions, text: e.d.text}
@@ -130,13 +149,19 @@ func (e *encoder) change() (r bus.Record, err error) {
 	return bus.Record{
 		Key:   cut(start, keyEnd),
 		Value: cut(keyEnd, valueEnd),
-		Headers: []bus.Header{
-			{Key: headerVersion, Value: cut(valueEnd, versionEnd)},
-			{Key: headerOrigin, Value: cut(versionEnd, originEnd)},
-			{Key: headerKind, Value: kindText(e.m.Kind)},
-			{Key: headerMeta, Value: cut(originEnd, len(e.buf))},
-		},
+		Headers: e.keep(
+			bus.Header{Key: headerVersion, Value: cut(valueEnd, versionEnd)},
+			bus.Header{Key: headerOrigin, Value: cut(versionEnd, originEnd)},
+			bus.Header{Key: headerKind, Value: kindText(e.m.Kind)},
+			bus.Header{Key: headerMeta, Value: cut(originEnd, len(e.buf))},
+		),
 	}, nil
+}
+
+func (x *Encoder) keep(headers ...bus.Header) []bus.Header {
+	from := len(x.headers)
+	x.headers = append(x.headers, headers...)
+	return x.headers[from:len(x.headers):len(x.headers)]
 }
 
 // kindTexts are the values of the header meridian-kind.
@@ -152,24 +177,24 @@ func kindText(k Kind) []byte { return kindTexts[k] }
 // version appends what row.Version.String gives.
 func (e *encoder) version(v row.Version) {
 	if v.IsBaseline() {
-		e.text("baseline")
+		e.raw("baseline")
 		return
 	}
 	e.int(v.Time)
 	e.buf = append(e.buf, '@')
-	e.text(v.Region)
+	e.raw(v.Region)
 }
 
 // key appends the record's key.
 func (e *encoder) key(c *row.Change) {
-	e.text(`{"table":`)
+	e.raw(`{"table":`)
 	e.quoted(c.Table.String())
-	e.text(`,"key":`)
+	e.raw(`,"key":`)
 	image := c.Row()
 	if image == nil { // a tombstone of a row that nobody has an image of
-		e.text(`{"base64":`)
+		e.raw(`{"base64":`)
 		e.buf = appendBase64(e.buf, []byte(c.Key))
-		e.text(`}}`)
+		e.raw(`}}`)
 		return
 	}
 	separator := byte('{')
@@ -179,31 +204,51 @@ func (e *encoder) key(c *row.Change) {
 		e.buf = append(e.buf, e.d.keys[at]...)
 		e.buf, _ = appendValue(e.buf, &c.Table.Columns[at], image[at])
 	}
-	e.text(`}}`)
+	e.raw(`}}`)
 }
 
 // value appends the record's value: Debezium's envelope.
-func (e *encoder) value(c *row.Change) {
-	e.text(`{"before":`)
+func (e *encoder) value(c *row.Change) error {
+	e.raw(`{"before":`)
 	e.image(c.Before, false)
-	e.text(`,"after":`)
+	e.raw(`,"after":`)
 	e.image(c.After, true)
-	e.source(c.Table.Schema, c.Table.Name)
-	s := &e.m.Source
-	if s.GTID != "" {
-		e.text(`,"transaction":{"id":`)
-		e.quoted(s.GTID)
-		e.text(`,"total_order":`)
-		e.uint(s.Ordinal)
-		e.text(`}`)
-	} else {
-		e.text(`,"transaction":null`)
+	if err := e.origin(c.Table); err != nil {
+		return err
 	}
-	e.text(`,"op":"`)
+	if e.m.Source.GTID != "" {
+		e.uint(e.m.Source.Ordinal)
+		e.raw(`}`)
+	}
+	e.raw(`,"op":"`)
 	e.buf = append(e.buf, operation(e.m.Kind, c))
-	e.text(`","ts_ms":`)
+	e.raw(`","ts_ms":`)
 	e.int(e.m.Time)
-	e.text(`}`)
+	e.raw(`}`)
+	return nil
+}
+
+// origin appends where a change comes from, up to its number in the transaction.
+func (e *encoder) origin(t *row.Table) error {
+	s := e.m.Source
+	s.Ordinal, s.Last = 0, false
+	if len(e.text) > 0 && e.source == s {
+		e.buf = append(e.buf, e.text...)
+		return nil
+	}
+	start := len(e.buf)
+	if err := e.place(t.Schema, t.Name); err != nil {
+		return err
+	}
+	if s.GTID != "" {
+		e.raw(`,"transaction":{"id":`)
+		e.quoted(s.GTID)
+		e.raw(`,"total_order":`)
+	} else {
+		e.raw(`,"transaction":null`)
+	}
+	e.source, e.text = s, append(e.text[:0], e.buf[start:]...)
+	return nil
 }
 
 // operation is Debezium's letter: r for a row that was there before, as in its snapshots.
@@ -222,7 +267,7 @@ func operation(k Kind, c *row.Change) byte {
 
 func (e *encoder) image(values []row.Value, after bool) {
 	if values == nil {
-		e.text("null")
+		e.raw("null")
 		return
 	}
 	e.buf = append(e.buf, '{')
@@ -239,33 +284,39 @@ func (e *encoder) image(values []row.Value, after bool) {
 	e.buf = append(e.buf, '}')
 }
 
-// source appends the member that says where the message comes from.
-func (e *encoder) source(schema, table string) {
+// place appends the member source.
+func (e *encoder) place(schema, table string) error {
 	s := &e.m.Source
-	e.text(`,"source":{"version":"` + sourceVersion + `","connector":"mysql","name":`)
+	for _, text := range []string{s.Region, s.GTID, s.File} {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("envelope: a message of kind %s: %q is not UTF-8", e.m.Kind, text)
+		}
+	}
+	e.raw(`,"source":{"version":"` + sourceVersion + `","connector":"mysql","name":`)
 	e.quoted(s.Region)
-	e.text(`,"ts_ms":`)
+	e.raw(`,"ts_ms":`)
 	millis, _ := floorDiv(s.CommitTime, 1000)
 	e.int(millis)
-	e.text(`,"ts_us":`)
+	e.raw(`,"ts_us":`)
 	e.int(s.CommitTime)
-	e.text(`,"db":`)
+	e.raw(`,"db":`)
 	e.quoted(schema)
-	e.text(`,"table":`)
+	e.raw(`,"table":`)
 	e.quoted(table)
-	e.text(`,"server_id":`)
+	e.raw(`,"server_id":`)
 	e.uint(uint64(s.ServerID))
-	e.text(`,"gtid":`)
+	e.raw(`,"gtid":`)
 	if s.GTID == "" {
-		e.text("null")
+		e.raw("null")
 	} else {
 		e.quoted(s.GTID)
 	}
-	e.text(`,"file":`)
+	e.raw(`,"file":`)
 	e.quoted(s.File)
-	e.text(`,"pos":`)
+	e.raw(`,"pos":`)
 	e.uint(s.Position)
-	e.text(`,"row":0}`)
+	e.raw(`,"row":0}`)
+	return nil
 }
 
 // control makes a record that has no row. It has the form of Debezium's message events (op m), which consumers of changes pass over.
@@ -281,17 +332,19 @@ func (e *encoder) control() (r bus.Record, err error) {
 	}
 	prefix := "meridian." + e.m.Kind.String()
 	start := len(e.buf)
-	e.text(`{"prefix":"` + prefix + `"}`)
+	e.raw(`{"prefix":"` + prefix + `"}`)
 	keyEnd := len(e.buf)
-	e.text(`{"before":null,"after":null`)
-	e.source("", "")
-	e.text(`,"transaction":null,"op":"m","ts_ms":`)
+	e.raw(`{"before":null,"after":null`)
+	if err = e.place("", ""); err != nil {
+		return r, err
+	}
+	e.raw(`,"transaction":null,"op":"m","ts_ms":`)
 	e.int(e.m.Time)
-	e.text(`,"message":{"prefix":"` + prefix + `","content":"`)
+	e.raw(`,"message":{"prefix":"` + prefix + `","content":"`)
 	e.buf = base64.StdEncoding.AppendEncode(e.buf, content)
-	e.text(`"}}`)
+	e.raw(`"}}`)
 	valueEnd := len(e.buf)
-	e.text(e.m.Source.Region)
+	e.raw(e.m.Source.Region)
 	originEnd := len(e.buf)
 	m := meta{kind: e.m.Kind, epoch: e.m.Epoch}
 	e.buf = m.append(e.buf, "")
@@ -299,10 +352,10 @@ func (e *encoder) control() (r bus.Record, err error) {
 	return bus.Record{
 		Key:   cut(start, keyEnd),
 		Value: cut(keyEnd, valueEnd),
-		Headers: []bus.Header{
-			{Key: headerOrigin, Value: cut(valueEnd, originEnd)},
-			{Key: headerKind, Value: kindText(e.m.Kind)},
-			{Key: headerMeta, Value: cut(originEnd, len(e.buf))},
-		},
+		Headers: e.keep(
+			bus.Header{Key: headerOrigin, Value: cut(valueEnd, originEnd)},
+			bus.Header{Key: headerKind, Value: kindText(e.m.Kind)},
+			bus.Header{Key: headerMeta, Value: cut(originEnd, len(e.buf))},
+		),
 	}, nil
 }

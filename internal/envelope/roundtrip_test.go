@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"meridian/internal/bus"
 	"meridian/internal/row"
 )
 
@@ -127,6 +128,57 @@ func TestDecode_GivesBackEveryMessage(t *testing.T) {
 		}
 		if diff := difference(m, back); diff != "" {
 			t.Fatalf("%s\n%s", diff, goldenText(&r))
+		}
+	})
+}
+
+// An encoder remembers much of the last message. None of it may get into the next one.
+func TestEncoder_GivesTheSameWhateverCameBefore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var x Encoder
+		var got, want []bus.Record
+		m := anyMessage(t)
+		for range rapid.IntRange(1, 12).Draw(t, "messages") {
+			if rapid.Bool().Draw(t, "another") {
+				m = anyMessage(t)
+			}
+			same := *m // of the same transaction, but for what is drawn
+			m = &same
+			s := &m.Source
+			switch rapid.IntRange(0, 7).Draw(t, "what differs") {
+			case 0:
+				s.Region = "other"
+			case 1:
+				s.GTID = rapid.SampledFrom([]string{"", "a:1", "a:2"}).Draw(t, "other gtid")
+			case 2:
+				s.File, s.Position = "b.2", s.Position+1
+			case 3:
+				s.CommitTime++
+			case 4:
+				s.ServerID++
+			case 5:
+				c := *m.Change
+				table := *c.Table
+				table.Name += "2"
+				c.Table, m.Change = &table, &c
+			default:
+			}
+			s.Ordinal++
+			s.Last = !s.Last
+			r, err := x.Encode(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone, err := Encode(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want = append(got, r), append(want, alone)
+		}
+		for i := range got { // at the end: they stand until Reset
+			if a, b := goldenText(&got[i]), goldenText(&want[i]); a != b {
+				t.Fatalf("message %d: %s\nalone: %s", i, a, b)
+			}
 		}
 	})
 }

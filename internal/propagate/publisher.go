@@ -67,9 +67,10 @@ type lane struct {
 	shard   int
 	waiting []Outbound
 	flying  []Outbound
-	next    int64             // the offset behind the last acknowledged record; -1: none yet
-	news    chan struct{}     // capacity 1
-	buffer  []byte            // holds the records of the request in flight
+	next    int64         // the offset behind the last acknowledged record; -1: none yet
+	news    chan struct{} // capacity 1
+	buffer  []byte        // holds the records of the request in flight
+	encoder envelope.Encoder
 	open    *envelope.Message // the last change that was sent, while its transaction is not over
 }
 
@@ -289,7 +290,7 @@ func (p *Publisher) load(l *lane) []Outbound {
 
 func (p *Publisher) send(ctx context.Context, l *lane, batch []Outbound) error {
 	records := make([]bus.Record, 0, len(batch))
-	l.buffer = l.buffer[:0]
+	l.encoder.Reset()
 	for i := range batch {
 		m := batch[i].Message
 		r, err := l.encode(m)
@@ -339,7 +340,7 @@ func (p *Publisher) send(ctx context.Context, l *lane, batch []Outbound) error {
 }
 
 func (l *lane) encode(m *envelope.Message) (r bus.Record, err error) {
-	if r, l.buffer, err = envelope.Append(l.buffer, m); err != nil {
+	if r, err = l.encoder.Encode(m); err != nil {
 		return r, fmt.Errorf("encoding a change: %w", err)
 	}
 	return r, nil
