@@ -361,17 +361,22 @@ func (l *lane) ending(m *envelope.Message) *envelope.Message {
 // produce repeats the request until all records are acknowledged, and returns the offset behind the last.
 func (p *Publisher) produce(ctx context.Context, shard int, records []bus.Record) (int64, error) {
 	backoff := retry.NewBackoff(p.cfg.Retry, p.clock)
-	for {
+	for tries := 0; ; tries++ {
 		first, err := p.producer.Produce(ctx, p.cfg.Topic, shard, records)
 		if err == nil {
+			if tries > 0 {
+				p.log.Info("the bus acknowledges again", zap.String("topic", p.cfg.Topic), zap.Int("partition", shard), zap.Int("tries", tries))
+			}
 			return first + int64(len(records)), nil
 		}
 		if ctx.Err() != nil {
 			return 0, ctx.Err()
 		}
 		p.retried(err)
-		p.log.Warn("the bus did not acknowledge; trying again",
-			zap.String("topic", p.cfg.Topic), zap.Int("partition", shard), zap.Int("records", len(records)), zap.Error(err))
+		if tries == 0 { // the metric counts the others
+			p.log.Warn("the bus did not acknowledge; trying again until it does, capture waits when memory is full",
+				zap.String("topic", p.cfg.Topic), zap.Int("partition", shard), zap.Int("records", len(records)), zap.Error(err))
+		}
 		if err = backoff.Failed(ctx, err); err != nil {
 			return 0, err
 		}

@@ -61,12 +61,14 @@ func (p *pulse) beat(ctx context.Context) error {
 	if err := p.ledger.WaitPassed(ctx, at); err != nil {
 		return err
 	}
+	ends := p.publisher.Ends()
 	for shard, epoch := range p.epochs {
 		m := &envelope.Message{
 			Kind: envelope.Watermark, Epoch: epoch,
 			Source: envelope.Source{Region: p.region, CommitTime: now.UnixMicro()},
 			Time:   p.clock.Now().UnixMilli(), Watermark: &envelope.WatermarkMark{
 				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: p.words.Of(shard), Checkpoint: p.words.Checkpoint(),
+				Published: ends[shard],
 			},
 		}
 		if err := p.publisher.Put(ctx, propagate.Outbound{Shard: shard, Message: m, Bytes: 256}); err != nil {
