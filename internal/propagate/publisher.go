@@ -69,7 +69,6 @@ type lane struct {
 	flying  []Outbound
 	next    int64         // the offset behind the last acknowledged record; -1: none yet
 	news    chan struct{} // capacity 1
-	buffer  []byte        // holds the records of the request in flight
 	encoder envelope.Encoder
 	open    *envelope.Message // the last change that was sent, while its transaction is not over
 }
