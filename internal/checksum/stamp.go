@@ -14,6 +14,8 @@ type Local struct {
 	Change *row.Change
 	// Time is the commit's time in microseconds since 1970, or what the table's version column says.
 	Time int64
+	// FromColumn: Time is of the version column.
+	FromColumn bool
 	// Known is the version under which this very write already stands in the region's own topic (after a restart); the
 	// zero version if it does not. A version is given once.
 	Known row.Version
@@ -55,6 +57,10 @@ func (l *Ledger) stamp(file *bbolt.Bucket, w *Local) error {
 		if !c.Overwrote.IsBaseline() {
 			v.Time = max(v.Time, old.time+1)
 		}
+	} else if !w.FromColumn {
+		// Its tombstone may have gone, since a later commit than the delete has passed. A clock that goes back after that would put
+		// the row below a tombstone that another region still has.
+		v.Time = max(v.Time, l.latest.Load())
 	}
 	if len(l.floors) > 0 {
 		if floor, ok := l.floors[string(l.scratch)]; ok {

@@ -23,8 +23,10 @@ type Word struct {
 //
 // A tombstone may go when every region's file has passed the delete, as that region says in its own change topic and
 // this ledger has passed (a word on another channel can overtake the changes before it); when this region's tailer has
-// passed a commit later than the tombstone's time (else the row, inserted again under a slow clock, would be stamped
-// below the delete); and when no older change to the key is parked. Any less lets a deleted row come back.
+// passed a commit later than the tombstone's time (new stamps of rows without an entry are not below it: else the row,
+// inserted again under a slow clock, would be stamped below the delete); and when nothing holds it: an older change to
+// the key is parked, or the table takes its versions from a column, whose values keep to no order. Any less lets a deleted
+// row come back, or an inserted one be lost.
 //
 // It works by cuts: a cut notes, when a flush has committed, up to where the flushed ledger includes each topic. Every
 // tombstone in it is below these offsets, so once all regions' words are at or above them, all its tombstones have been
@@ -103,8 +105,8 @@ func (c *Collector) cutPassed(cut *tombstoneCut) bool {
 	return true
 }
 
-// Collect removes the tombstones that may go and returns how many. held tells whether an older change to the key is
-// parked. Called by the flusher.
+// Collect removes the tombstones that may go and returns how many. held tells whether something holds one. Called by the
+// flusher.
 func (c *Collector) Collect(ctx context.Context, held func(table string, key row.Key) bool) (int, error) {
 	upTo := c.passed()
 	if upTo == 0 || ctx.Err() != nil {
@@ -175,7 +177,7 @@ func (l *Ledger) postpone(index *bbolt.Bucket, keys [][]byte) error {
 }
 
 // mayGo checks what is this region's own affair: no newer entry waits in memory, the tailer has passed a later commit,
-// nothing older is parked.
+// nothing holds it.
 func (l *Ledger) mayGo(place []byte, s slot, held func(string, row.Key) bool) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

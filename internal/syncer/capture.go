@@ -205,7 +205,8 @@ func (c *Capture) local(ctx context.Context, list []numbered, last bool) error {
 		if !c.cfg.Owned(shard) {
 			continue
 		}
-		w := checksum.Local{Change: n.change, Time: c.timeOf(n.change, t.time)}
+		w := checksum.Local{Change: n.change}
+		w.Time, w.FromColumn = c.timeOf(n.change, t.time)
 		if version, ok := c.alreadyPublished(t.begin.GTID, n); ok {
 			w.Known = version
 			locals = append(locals, w)
@@ -252,19 +253,19 @@ func (c *Capture) alreadyPublished(gtid string, n numbered) (row.Version, bool) 
 
 // timeOf is the change's time: the table's version column if it has one, else the commit's. A deleted row has no new
 // value in its version column: the commit's time counts.
-func (c *Capture) timeOf(change *row.Change, commit int64) int64 {
+func (c *Capture) timeOf(change *row.Change, commit int64) (micros int64, fromColumn bool) {
 	name := c.versions.VersionColumn(change.Table.String())
 	if name == "" || change.After == nil {
-		return commit
+		return commit, false
 	}
 	i := change.Table.Column(name)
 	if i < 0 {
-		return commit
+		return commit, false
 	}
 	if t, ok := change.After[i].Instant(); ok {
-		return t
+		return t, true
 	}
-	return commit
+	return commit, false
 }
 
 // sizeOf is about what a change takes, in memory and on the bus.

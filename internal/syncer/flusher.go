@@ -90,7 +90,7 @@ type flusher struct {
 	ledger    *checksum.Ledger
 	publisher *propagate.Publisher
 	collector *checksum.Collector
-	held      func(table string, key row.Key) bool
+	held      func(table string, key row.Key) bool // tombstones that may not go
 	flushing  *flushing
 	words     *Words
 	policy    retry.Policy

@@ -15,6 +15,7 @@ import (
 	"meridian/internal/envelope"
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
+	"meridian/internal/row"
 )
 
 // open brings everything up to the point where the actors may run, in the order that the protocol needs:
@@ -270,7 +271,10 @@ func (s *Syncer) consumers(p *parts) []*propagate.Consumer {
 
 func (s *Syncer) flusher(p *parts) *flusher {
 	return &flusher{
-		region: s.cfg.Region, ledger: p.ledger, publisher: p.publisher, collector: p.collector, held: p.target.Holds,
+		region: s.cfg.Region, ledger: p.ledger, publisher: p.publisher, collector: p.collector,
+		held: func(table string, key row.Key) bool {
+			return s.cfg.Tables.VersionColumn(table) != "" || p.target.Holds(table, key)
+		},
 		flushing: p.flushing, words: &s.words, policy: s.cfg.Retry, clock: s.cfg.Clock, log: s.cfg.Log,
 		collected: func(n int) { s.cfg.Metrics.collected.Add(float64(n)) },
 		observe:   func(d time.Duration) { s.cfg.Metrics.flush.Observe(d.Seconds()) },
