@@ -65,6 +65,40 @@ func TestGather_KeepsTheNewestOfEachRowAndCountsAll(t *testing.T) {
 	})
 }
 
+// A delete stands for its row like any other change: as the newest it replaces what came before it, and is replaced by
+// what is newer, in whatever order they come.
+func TestGather_CountsADeleteLikeAnyOtherChange(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		deletes int64 // the time of the change that deletes, of 1 and 2
+		order   []int64
+		want    row.Op
+	}{
+		{"deleted last", 2, []int64{1, 2}, row.Delete},
+		{"deleted last, read first", 2, []int64{2, 1}, row.Delete},
+		{"written again", 1, []int64{1, 2}, row.Update},
+		{"written again, read first", 1, []int64{2, 1}, row.Update},
+	} {
+		var items []Inbound
+		for i, at := range tc.order {
+			it := inbound(uint64(i), "k", row.Version{Time: at, Region: "b"}, 1)
+			if c := it.Message.Change; at == tc.deletes {
+				c.Op, c.Before, c.After = row.Delete, c.After, nil
+			}
+			items = append(items, it)
+		}
+		b := gather("b", items, 0, 0)
+		known := make([]Known, len(b.order))
+		for i := range known {
+			known[i].Found = true
+		}
+		d := b.decide("a", newest{}, known)
+		if w := d.plan.Writes; len(w) != 1 || w[0].Change.Op != tc.want || w[0].Change.Version.Time != 2 || d.plan.Written[0].Op != tc.want {
+			t.Errorf("%s: it writes %+v, want one row with op %v", tc.name, w, tc.want)
+		}
+	}
+}
+
 func TestGather_IgnoresWhatAnOldEpochPublishesAfterItsSuccessorsMarker(t *testing.T) {
 	v := row.Version{Time: 1, Region: "b"}
 	marker := Inbound{Offset: 1, Message: &envelope.Message{Kind: envelope.Epoch, Epoch: 2}}
