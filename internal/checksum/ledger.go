@@ -22,6 +22,8 @@ var (
 	// ErrMismatch is returned when the file was made for another region, another number of shards or by another format.
 	// It says so rather than being rebuilt silently: it may be the wrong folder.
 	ErrMismatch = errors.New("the ledger file belongs to something else")
+	// ErrOtherShare is returned when the file was kept for other shards: it counts as lost and is to be rebuilt.
+	ErrOtherShare = errors.New("the ledger file was kept for other shards")
 	// ErrDamaged is returned when the file cannot be read: the ledger counts as lost and is to be rebuilt.
 	ErrDamaged = errors.New("the ledger file is damaged")
 )
@@ -40,6 +42,7 @@ var (
 	bucketFloors     = []byte("floors")
 
 	metaIdentity   = []byte("identity")
+	metaShare      = []byte("share")
 	metaCheckpoint = []byte("checkpoint")
 	metaOwn        = []byte("own")
 	metaFlushes    = []byte("flushes")
@@ -50,6 +53,9 @@ type Options struct {
 	Path   string
 	Region string
 	Shards int // partitions of the region's topic
+	// Share says for which of the shards the ledger is kept ("replica 0 of 2"). One that was kept for others lacks what
+	// happened to the rest since, and is refused with ErrOtherShare.
+	Share string
 	// Reached is called at the named steps of a flush; tests end the process there. nil outside of tests.
 	Reached func(step string)
 }
@@ -136,10 +142,13 @@ func (l *Ledger) load() error {
 		meta := tx.Bucket(bucketMeta)
 		id := meta.Get(metaIdentity)
 		if id == nil {
-			return meta.Put(metaIdentity, []byte(l.identity()))
+			return errors.Join(meta.Put(metaIdentity, []byte(l.identity())), meta.Put(metaShare, []byte(l.opts.Share)))
 		}
 		if string(id) != l.identity() {
 			return fmt.Errorf("%s: %w: it is for %s, wanted is %s", l.opts.Path, ErrMismatch, id, l.identity())
+		}
+		if share := meta.Get(metaShare); string(share) != l.opts.Share {
+			return fmt.Errorf("%s: %w: those of %s; this process is %s", l.opts.Path, ErrOtherShare, share, l.opts.Share)
 		}
 		return nil
 	})

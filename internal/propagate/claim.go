@@ -10,7 +10,10 @@ import (
 // Claim takes the shards for this process: it raises their epoch, in the provenance rows too, which waits for any apply
 // transaction of an older owner that is still open. From its return on no older owner commits. Rows of sources that are
 // new begin at offset 0. It returns the epochs, and where each source of each shard stands.
-func (t *MySQLTarget) Claim(ctx context.Context, holder string, shards []int, sources []string) (map[int]uint64, map[int]map[string]State, error) {
+//
+// An epoch is at least what least gives for the shard: a database that was restored has forgotten some that stand in the
+// topic, and under one of them again everything that the region publishes would pass for an older owner's.
+func (t *MySQLTarget) Claim(ctx context.Context, holder string, shards []int, sources []string, least map[int]uint64) (map[int]uint64, map[int]map[string]State, error) {
 	tx, err := t.server.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, nil, err
@@ -18,7 +21,7 @@ func (t *MySQLTarget) Claim(ctx context.Context, holder string, shards []int, so
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing; before one the error that led here counts
 	epochs, states := map[int]uint64{}, map[int]map[string]State{}
 	for _, shard := range shards {
-		epoch, err := claimShard(ctx, tx, holder, shard, sources)
+		epoch, err := claimShard(ctx, tx, holder, shard, sources, max(least[shard], 1))
 		if err != nil {
 			return nil, nil, fmt.Errorf("shard %d: %w", shard, err)
 		}
@@ -39,9 +42,9 @@ func (t *MySQLTarget) Claim(ctx context.Context, holder string, shards []int, so
 	return epochs, states, nil
 }
 
-func claimShard(ctx context.Context, tx *sql.Tx, holder string, shard int, sources []string) (epoch uint64, err error) {
-	_, err = tx.ExecContext(ctx, "INSERT INTO `meridian`.`owner` (`shard`, `epoch`, `holder`, `since`) VALUES (?, 1, ?, CURRENT_TIMESTAMP(6)) "+
-		"ON DUPLICATE KEY UPDATE `epoch` = `epoch` + 1, `holder` = VALUES(`holder`), `since` = VALUES(`since`)", shard, holder)
+func claimShard(ctx context.Context, tx *sql.Tx, holder string, shard int, sources []string, least uint64) (epoch uint64, err error) {
+	_, err = tx.ExecContext(ctx, "INSERT INTO `meridian`.`owner` (`shard`, `epoch`, `holder`, `since`) VALUES (?, ?, ?, CURRENT_TIMESTAMP(6)) "+
+		"ON DUPLICATE KEY UPDATE `epoch` = GREATEST(`epoch` + 1, VALUES(`epoch`)), `holder` = VALUES(`holder`), `since` = VALUES(`since`)", shard, least, holder)
 	if err != nil {
 		return 0, err
 	}
@@ -58,6 +61,28 @@ func claimShard(ctx context.Context, tx *sql.Tx, holder string, shard int, sourc
 	return epoch, nil
 }
 
+// CheckOwner returns ErrFenced when another process has claimed one of the shards since: one that has nothing to apply would not
+// notice, and go on publishing what nobody reads.
+func (t *MySQLTarget) CheckOwner(ctx context.Context, epochs map[int]uint64) error {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `shard`, `epoch`, `holder`, `since` FROM `meridian`.`owner`")
+	if err != nil {
+		return fmt.Errorf("looking for the shards' owners: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // Err has the error
+	for rows.Next() {
+		var shard int
+		var epoch uint64
+		var holder, since string
+		if err := rows.Scan(&shard, &epoch, &holder, &since); err != nil {
+			return fmt.Errorf("looking for the shards' owners: %w", err)
+		}
+		if ours, ok := epochs[shard]; ok && epoch > ours {
+			return fmt.Errorf("%w: shard %d, since %s UTC, is %s's (epoch %d, ours is %d)", ErrFenced, shard, since, holder, epoch, ours)
+		}
+	}
+	return rows.Err()
+}
+
 // State implements Target.
 func (t *MySQLTarget) State(ctx context.Context, source string, shard int) (State, error) {
 	tx, err := t.server.DB.BeginTx(ctx, nil)
@@ -71,9 +96,9 @@ func (t *MySQLTarget) State(ctx context.Context, source string, shard int) (Stat
 func readState(ctx context.Context, tx *sql.Tx, source string, shard int, lock string) (State, error) {
 	var st State
 	c := &st.Counts
-	err := tx.QueryRowContext(ctx, "SELECT `next_offset`, `epoch`, `source_epoch`, `changes_read`, `applied`, `duplicate`, `lost`, `coalesced`, "+
+	err := tx.QueryRowContext(ctx, "SELECT `next_offset`, `last_record`, `epoch`, `source_epoch`, `changes_read`, `applied`, `duplicate`, `lost`, `coalesced`, "+
 		"`superseded`, `discarded`, `rejected` FROM `meridian`.`provenance` WHERE `source` = ? AND `shard` = ?"+lock, source, shard).
-		Scan(&st.Next, &st.Epoch, &st.SourceEpoch, &c.Read, &c.Applied, &c.Duplicate, &c.Lost, &c.Coalesced, &c.Superseded, &c.Discarded, &c.Rejected)
+		Scan(&st.Next, &st.Last, &st.Epoch, &st.SourceEpoch, &c.Read, &c.Applied, &c.Duplicate, &c.Lost, &c.Coalesced, &c.Superseded, &c.Discarded, &c.Rejected)
 	if errors.Is(err, sql.ErrNoRows) {
 		return State{}, fmt.Errorf("%w: the provenance row of %s, shard %d is gone", ErrFenced, source, shard)
 	}

@@ -46,7 +46,7 @@ func (i *inspection) ledgers() {
 }
 
 func (i *inspection) ledger(g *region, by map[checksum.Place]map[string]checksum.Entry, names map[checksum.Place]rowName) error {
-	l, err := checksum.Open(checksum.Options{Path: g.syncer.role.ledger(), Region: g.name, Shards: i.w.shards})
+	l, err := checksum.Open(checksum.Options{Path: g.syncer.role.ledger(), Region: g.name, Shards: i.w.shards, Share: "replica 0 of 1"})
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (i *inspection) explainRow(b *strings.Builder, at rowName) {
 		if place == nil {
 			break
 		}
-		l, err := checksum.Open(checksum.Options{Path: g.syncer.role.ledger(), Region: g.name, Shards: i.w.shards})
+		l, err := checksum.Open(checksum.Options{Path: g.syncer.role.ledger(), Region: g.name, Shards: i.w.shards, Share: "replica 0 of 1"})
 		if err != nil {
 			fmt.Fprintf(b, "%s: %v\n", g.name, err)
 			continue

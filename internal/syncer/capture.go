@@ -56,7 +56,8 @@ type CaptureConfig struct {
 	Owned         func(shard int) bool
 	Epochs        map[int]uint64 // of the owned shards
 	FlushInterval time.Duration
-	FlushEntries  int // so many recent entries are written at the latest
+	FlushEntries  int                  // so many recent entries are written at the latest
+	Ahead         func() time.Duration // how far the database's clock is ahead of ours, as last measured
 	Reached       func(step string)
 }
 
@@ -96,13 +97,15 @@ type transaction struct {
 // checkpoint is what the ledger keeps for us.
 type checkpoint struct {
 	Position binlog.Position `json:"position"`
+	// Epochs are those in force at the cut's offsets in the own topic, by shard.
+	Epochs map[int]uint64 `json:"epochs,omitempty"`
 }
 
 // Begin implements binlog.Handler.
 func (c *Capture) Begin(_ context.Context, tx *binlog.Transaction) error {
 	t := &transaction{begin: tx, time: tx.CommitTime.UnixMicro(), applied: map[checksum.SourceShard]uint64{}}
 	if tx.WholeSecond {
-		t.time = withinSecond(c.clock.Now(), tx.CommitTime)
+		t.time = withinSecond(c.clock.Now(), tx.CommitTime, c.cfg.Ahead())
 	}
 	if r := c.resumed; r != nil && r.begin.GTID == tx.GTID {
 		t.time, t.processed, t.apply, t.began = r.time, r.processed, r.apply, r.began
@@ -113,8 +116,14 @@ func (c *Capture) Begin(_ context.Context, tx *binlog.Transaction) error {
 	return nil
 }
 
-// withinSecond is now, held inside the second that the binlog gives: MariaDB knows no fractions.
-func withinSecond(now, second time.Time) int64 {
+// withinSecond is now by the database's clock, held inside the second that the binlog gives: MariaDB knows no fractions. ahead is
+// how far that clock is ahead of now's. A second that is yet to come is none that a clock gave (SET timestamp): it would put the
+// row, and what is stamped after it, above everything that is written until then.
+func withinSecond(now, second time.Time, ahead time.Duration) int64 {
+	now = now.Add(ahead)
+	if second.After(now.Add(time.Second)) {
+		return now.UnixMicro()
+	}
 	return min(max(now.UnixMicro(), second.UnixMicro()), second.UnixMicro()+999_999)
 }
 

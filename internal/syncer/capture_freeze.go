@@ -37,13 +37,13 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 	// between would count as passed by regions that have not seen it, and its tombstone would go too early.
 	settled := c.publisher.Acknowledged() >= c.sequence
 	ends := c.publisher.Ends()
-	body, err := json.Marshal(checkpoint{Position: at})
-	if err != nil {
-		return fmt.Errorf("writing down the checkpoint: %w", err)
-	}
-	own, err := c.ownOffsets(ends)
+	own, epochs, err := c.ownOffsets(ends)
 	if err != nil {
 		return err
+	}
+	body, err := json.Marshal(checkpoint{Position: at, Epochs: epochs})
+	if err != nil {
+		return fmt.Errorf("writing down the checkpoint: %w", err)
 	}
 	cut := checksum.Cut{Checkpoint: body, Own: own, Sequence: c.sequence, Settled: settled}
 	for {
@@ -68,21 +68,30 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 	return nil
 }
 
-// ownOffsets gives, for each shard, an offset of the own topic before which nothing is newer than what has been read. Until
-// the tailer has passed all that an older process has published, that is what the last cut had: a process that dies
-// before that must find these stamps again.
-func (c *Capture) ownOffsets(ends map[int]int64) ([]uint64, error) {
-	own := make([]uint64, c.cfg.Shards)
+// ownOffsets gives, for each shard, an offset of the own topic before which nothing is newer than what has been read, and the
+// epochs in force there. Until the tailer has passed all that an older process has published, that is what the last cut
+// had: a process that dies before that must find these stamps again.
+func (c *Capture) ownOffsets(ends map[int]int64) (own []uint64, epochs map[int]uint64, err error) {
+	own = make([]uint64, c.cfg.Shards)
 	if at, ok := c.ledger.Passed(); !ok || at.Server != c.tip.Server || at.Compare(c.tip) < 0 {
-		_, last, err := c.ledger.Checkpoint()
+		body, last, err := c.ledger.Checkpoint()
+		if err != nil {
+			return nil, nil, err
+		}
 		copy(own, last)
-		return own, err
+		var old checkpoint
+		if len(body) > 0 {
+			if err = json.Unmarshal(body, &old); err != nil {
+				return nil, nil, fmt.Errorf("the last checkpoint cannot be read: %w", err)
+			}
+		}
+		return own, old.Epochs, nil
 	}
 	c.known = nil
 	for s, n := range ends {
 		own[s] = uint64(max(n, 0))
 	}
-	return own, nil
+	return own, c.cfg.Epochs, nil
 }
 
 // finish writes the ledger once more, when the tailer has ended.

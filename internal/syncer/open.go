@@ -33,7 +33,16 @@ func (s *Syncer) open(ctx context.Context, p *parts) error {
 	if err != nil {
 		return s.again(err)
 	}
-	epochs, states, err := p.target.Claim(ctx, fmt.Sprintf("%s-%d", s.cfg.Region, s.cfg.Replica), s.cfg.ownedShards(), s.cfg.sourceNames())
+	ahead, _, err := p.server.Clock(ctx)
+	if err != nil {
+		return s.again(err)
+	}
+	s.ahead.Store(int64(ahead))
+	least, err := s.leastEpochs(ctx, p.home)
+	if err != nil {
+		return err
+	}
+	epochs, states, err := p.target.Claim(ctx, fmt.Sprintf("%s-%d", s.cfg.Region, s.cfg.Replica), s.cfg.ownedShards(), s.cfg.sourceNames(), least)
 	if err != nil {
 		return s.again(fmt.Errorf("claiming the shards: %w", err))
 	}
@@ -105,9 +114,10 @@ func (s *Syncer) topics() []bus.Topic {
 // openLedger opens the ledger and finds where to read on. A ledger that is lost or damaged is rebuilt; where this region
 // has never published anything there is nothing to rebuild it from, and nothing was lost: a first start.
 func (s *Syncer) openLedger(ctx context.Context, p *parts, ends map[int]int64, executed string, states map[int]map[string]propagate.State) error {
-	opts := checksum.Options{Path: s.ledgerPath(), Region: s.cfg.Region, Shards: s.cfg.Shards, Reached: s.cfg.Reached}
+	opts := checksum.Options{Path: s.ledgerPath(), Region: s.cfg.Region, Shards: s.cfg.Shards, Reached: s.cfg.Reached,
+		Share: fmt.Sprintf("replica %d of %d", s.cfg.Replica, s.cfg.Replicas)}
 	l, err := checksum.Open(opts)
-	if errors.Is(err, checksum.ErrDamaged) {
+	if errors.Is(err, checksum.ErrDamaged) || errors.Is(err, checksum.ErrOtherShare) {
 		s.lost = err
 	} else if err != nil {
 		return err
@@ -176,30 +186,6 @@ func (s *Syncer) firstStart(ctx context.Context, p *parts, gtids string) error {
 	return nil
 }
 
-// mark puts this process's epoch marker into each owned partition, and returns the offsets behind the markers.
-func (s *Syncer) mark(ctx context.Context, p *parts) (map[int]int64, error) {
-	ends := map[int]int64{}
-	for _, shard := range s.cfg.ownedShards() {
-		now := s.cfg.Clock.Now()
-		r, err := envelope.Encode(&envelope.Message{
-			Kind: envelope.Epoch, Epoch: p.epochs[shard], Time: now.UnixMilli(),
-			Source: envelope.Source{Region: s.cfg.Region, CommitTime: now.UnixMicro()},
-			Start: &envelope.EpochStart{
-				Region: s.cfg.Region, Shard: shard, Epoch: p.epochs[shard], Replica: s.cfg.Replica, Time: now.UnixMicro(),
-			},
-		})
-		if err != nil {
-			return nil, err
-		}
-		at, err := p.home.Produce(ctx, s.cfg.Topic, shard, []bus.Record{r})
-		if err != nil {
-			return nil, s.again(fmt.Errorf("publishing the epoch marker of shard %d: %w", shard, err))
-		}
-		ends[shard] = at + 1
-	}
-	return ends, nil
-}
-
 // readBack reads what this region has published behind its checkpoint, up to the markers: these stamps are kept. What an
 // older process published after its successor's marker does not count.
 func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (map[stampKey]stamp, error) {
@@ -213,7 +199,7 @@ func (s *Syncer) readBack(ctx context.Context, p *parts, ends map[int]int64) (ma
 		if shard < len(own) {
 			from = int64(own[shard])
 		}
-		err := s.eachOwn(ctx, p.home, shard, from, end, func(_ int64, m *envelope.Message) error {
+		err := s.eachOwn(ctx, p.home, shard, from, end, p.start.Epochs[shard], func(_ int64, m *envelope.Message) error {
 			if m.Kind == envelope.Change {
 				known[stampKey{m.Source.GTID, m.Source.Ordinal}] = stamp{m.Change.Version, fingerprint(m.Change)}
 			}
@@ -258,11 +244,14 @@ const fetchBytes = 256 << 10
 
 func (s *Syncer) consumers(p *parts) []*propagate.Consumer {
 	var list []*propagate.Consumer
+	decide := decideTables(s.cfg.Tables)
+	admission := propagate.NewAdmission(func(schema, table string) bool { return decide(schema, table) == binlog.Replicated }, s.cfg.Shards, s.cfg.Log)
 	for _, source := range s.cfg.Sources {
 		for shard, w := range p.workers {
+			from, last := w.Next(source.Region)
 			list = append(list, propagate.NewConsumer(propagate.ConsumerConfig{
-				Source: source.Region, Topic: source.Topic, Shard: shard, From: w.Next(source.Region),
-				Bytes: fetchBytes, Wait: 5 * time.Second, Retry: s.cfg.Retry,
+				Source: source.Region, Topic: source.Topic, Shard: shard, From: from, Last: last,
+				Bytes: fetchBytes, Wait: 5 * time.Second, Retry: s.cfg.Retry, Admission: admission,
 			}, p.abroad[source.Region], w.Put, s.cfg.Clock, s.cfg.Log, s.health.setProgress))
 		}
 	}

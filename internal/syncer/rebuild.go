@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
 	"meridian/internal/binlog"
-	"meridian/internal/bus"
 	"meridian/internal/checksum"
 	"meridian/internal/envelope"
 	"meridian/internal/mysqldb"
@@ -40,7 +38,8 @@ type rebuild struct {
 	ends   map[int]int64 // of the own topic's partitions
 	resume binlog.History
 	asOf   map[checksum.SourceShard]uint64
-	own    []uint64 // offsets in the own topic behind which there are stamps newer than the resume point
+	own    []uint64       // offsets in the own topic behind which there are stamps newer than the resume point
+	epochs map[int]uint64 // in force there
 	floors map[checksum.Place]int64
 	wrong  map[checksum.Place]bool // rows that are not, as of the resume point, what the topics say
 }
@@ -51,7 +50,7 @@ func (s *Syncer) rebuild(ctx context.Context, p *parts, ends map[int]int64, exec
 	s.cfg.Log.Warn("the ledger is rebuilt from the topics and the database; until it is done nothing is applied", zap.String("region", s.cfg.Region), zap.Error(s.lost))
 	began := s.cfg.Clock.Now()
 	r := &rebuild{
-		s: s, p: p, ends: ends, asOf: map[checksum.SourceShard]uint64{}, own: make([]uint64, s.cfg.Shards),
+		s: s, p: p, ends: ends, asOf: map[checksum.SourceShard]uint64{}, own: make([]uint64, s.cfg.Shards), epochs: map[int]uint64{},
 		floors: map[checksum.Place]int64{}, wrong: map[checksum.Place]bool{},
 	}
 	for shard, sources := range states {
@@ -74,30 +73,34 @@ func (s *Syncer) rebuild(ctx context.Context, p *parts, ends map[int]int64, exec
 
 func (r *rebuild) isMaria() bool { return r.p.server.Flavor == mysqldb.MariaDB }
 
-// findResume reads the own topic's watermarks.
+// findResume reads the own topic's watermarks. Each shard's last one counts, and what is in all of them: shards that had
+// different owners until now were not equally far.
 func (r *rebuild) findResume(ctx context.Context, executed string) error {
-	var newest int64
-	last := executed
+	has, err := binlog.ParseHistory(executed, r.isMaria())
+	if err != nil {
+		return err
+	}
+	r.resume = has
 	for shard, end := range r.ends {
-		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, func(_ int64, m *envelope.Message) error {
-			if w := m.Watermark; w != nil && w.Checkpoint != "" && w.Time >= newest {
-				newest, last = w.Time, w.Checkpoint
+		last := ""
+		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, 0, func(_ int64, m *envelope.Message) error {
+			if m.Watermark != nil && m.Watermark.Checkpoint != "" {
+				last = m.Watermark.Checkpoint
 			}
 			return nil
 		})
 		if err != nil {
 			return fmt.Errorf("reading this region's own topic: %w", err)
 		}
+		if last == "" {
+			continue // nothing was ever captured for it
+		}
+		told, err := binlog.ParseHistory(last, r.isMaria())
+		if err != nil {
+			return err
+		}
+		r.resume = r.resume.Common(told)
 	}
-	told, err := binlog.ParseHistory(last, r.isMaria())
-	if err != nil {
-		return err
-	}
-	has, err := binlog.ParseHistory(executed, r.isMaria())
-	if err != nil {
-		return err
-	}
-	r.resume = told.Common(has)
 	var purged *binlog.PositionError
 	if err := r.tail(ctx, &historian{}); errors.As(err, &purged) {
 		r.s.cfg.Log.Error("the binlog behind the last checkpoint is gone: what it held is in the database, but its versions are lost; compare with the other regions", zap.Error(err))
@@ -167,9 +170,9 @@ func provenanceBefore(c *row.Change) (at checksum.SourceShard, next uint64, err 
 // each reads all changes of all topics that this region had as of the resume point.
 func (r *rebuild) each(ctx context.Context, f func(m *envelope.Message) error) error {
 	for shard, end := range r.ends {
-		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, func(offset int64, m *envelope.Message) error {
+		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, 0, func(offset int64, m *envelope.Message) error {
 			if m.Kind == envelope.Change && r.resume.Contains(m.Source.GTID) {
-				r.own[shard] = max(r.own[shard], uint64(offset)+1)
+				r.own[shard], r.epochs[shard] = max(r.own[shard], uint64(offset)+1), m.Epoch
 				return f(m)
 			}
 			return nil
@@ -179,7 +182,7 @@ func (r *rebuild) each(ctx context.Context, f func(m *envelope.Message) error) e
 		}
 		for _, source := range r.s.cfg.Sources {
 			until := int64(r.asOf[checksum.SourceShard{Source: source.Region, Shard: shard}])
-			err := r.s.eachOf(ctx, r.p.abroad[source.Region], source.Topic, shard, -1, until, func(_ int64, m *envelope.Message) error {
+			err := r.s.eachOf(ctx, r.p.abroad[source.Region], source.Topic, shard, -1, until, 0, func(_ int64, m *envelope.Message) error {
 				if m.Change == nil {
 					return nil
 				}
@@ -200,7 +203,7 @@ func (r *rebuild) collect(ctx context.Context, executed string) error {
 		return err
 	}
 	for shard, end := range r.ends {
-		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, func(_ int64, m *envelope.Message) error {
+		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, 0, func(_ int64, m *envelope.Message) error {
 			if m.Kind == envelope.Change && !has.Contains(m.Source.GTID) {
 				at := placeOf(m.Change)
 				r.floors[at] = max(r.floors[at], m.Change.Version.Time)
@@ -250,46 +253,11 @@ func (r *rebuild) finish(ctx context.Context, _ string) error {
 	if err := r.p.ledger.SetFloors(r.floors); err != nil {
 		return err
 	}
-	r.p.start.Position = binlog.Position{GTIDs: r.resume.String()}
+	r.p.start = checkpoint{Position: binlog.Position{GTIDs: r.resume.String()}, Epochs: r.epochs}
 	body, err := json.Marshal(r.p.start)
 	if err != nil {
 		return fmt.Errorf("writing down the checkpoint: %w", err)
 	}
 	r.p.ledger.Pass(mysqldb.Coordinates{}, r.asOf, 0)
 	return r.flush(ctx, checksum.Cut{Checkpoint: body, Own: r.own})
-}
-
-// eachOf reads a partition of a topic up to an offset, leaving out what readers ignore; from -1: from its oldest record.
-func (s *Syncer) eachOf(ctx context.Context, c *bus.Client, topic string, shard int, from, end int64, f func(offset int64, m *envelope.Message) error) error {
-	first, _, err := c.Offsets(ctx, topic, shard)
-	if err != nil {
-		return err
-	}
-	from = max(from, first)
-	var epoch uint64
-	for from < end {
-		records, next, _, err := c.Fetch(ctx, topic, shard, from, 4<<20, time.Second)
-		if err != nil {
-			return err
-		}
-		for i := range records {
-			m, err := envelope.Decode(&records[i])
-			if err != nil || m.Epoch < epoch || records[i].Offset >= end {
-				continue // no record of ours, or one of an epoch that is over: readers pass over both
-			}
-			if m.Kind == envelope.Epoch {
-				epoch = m.Epoch
-			}
-			if err := f(records[i].Offset, m); err != nil {
-				return err
-			}
-		}
-		from = next
-	}
-	return nil
-}
-
-// eachOwn is eachOf for the region's own topic.
-func (s *Syncer) eachOwn(ctx context.Context, c *bus.Client, shard int, from, end int64, f func(offset int64, m *envelope.Message) error) error {
-	return s.eachOf(ctx, c, s.cfg.Topic, shard, from, end, f)
 }

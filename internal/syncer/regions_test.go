@@ -159,7 +159,9 @@ func (g *region) waitReady() {
 	eventually(g.t, g.name+" is ready", func() error {
 		if reasons := g.syncer.Reasons(); len(reasons) > 0 {
 			for _, other := range g.all.list {
-				reasons = append(reasons, other.name+": "+strings.Join(other.syncer.Reasons(), ", "))
+				if other.syncer != nil {
+					reasons = append(reasons, other.name+": "+strings.Join(other.syncer.Reasons(), ", "))
+				}
 			}
 			return fmt.Errorf("%s", strings.Join(reasons, "; "))
 		}

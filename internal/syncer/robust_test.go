@@ -186,14 +186,20 @@ func TestEpoch_ASuccessorEndsTheOldProcess(t *testing.T) {
 		a.exec("INSERT INTO orders VALUES (?, 'x', 1)", i)
 	}
 	r.waitEqual(all)
+	b.waitFenced()
+}
+
+// waitFenced waits until the process has ended because another one owns its shards.
+func (g *region) waitFenced() {
+	g.t.Helper()
 	select {
-	case err := <-b.done:
+	case err := <-g.done:
 		if !errors.Is(err, propagate.ErrFenced) {
-			t.Errorf("the old process ended with %v", err)
+			g.t.Errorf("the old process ended with %v", err)
 		}
-		b.done <- nil
+		g.done <- nil
 	case <-time.After(time.Minute):
-		t.Error("the old process runs on")
+		g.t.Error("the old process runs on")
 	}
 }
 

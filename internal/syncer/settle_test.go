@@ -95,7 +95,7 @@ func (r *regions) checkLedgers() {
 // entries reads the region's ledger for every row of its tables, and checks that they agree.
 func (g *region) entries() map[checksum.Place]checksum.Entry {
 	g.t.Helper()
-	l, err := checksum.Open(checksum.Options{Path: filepath.Join(g.cfg.Directory, "ledger.db"), Region: g.name, Shards: g.cfg.Shards})
+	l, err := checksum.Open(checksum.Options{Path: filepath.Join(g.cfg.Directory, "ledger.db"), Region: g.name, Shards: g.cfg.Shards, Share: "replica 0 of 1"})
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -120,10 +121,8 @@ func (h *Health) report(st *Status, sources []string, shards int, now time.Time)
 			src.Read += c.Read
 			src.Lost += c.Lost
 		}
-		for _, p := range h.sources[name].progress {
-			if p.Err != nil {
-				src.Error = p.Err.Error()
-			}
+		if err := h.sources[name].unread(); err != nil {
+			src.Error = err.Error()
 		}
 		st.Sources = append(st.Sources, src)
 	}
@@ -152,10 +151,15 @@ func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
 	return nil
 }
 
-// housekeeping refreshes, once an interval, what is not counted as it happens.
+// housekeeping refreshes, once an interval, what is not counted as it happens, and ends a process whose shards have another
+// owner.
 func (s *Syncer) housekeeping(ctx context.Context, p *parts) error {
 	for {
-		if err := s.refresh(ctx, p); err != nil && ctx.Err() == nil {
+		err := p.target.CheckOwner(ctx, p.epochs)
+		if errors.Is(err, propagate.ErrFenced) {
+			return err
+		}
+		if err = errors.Join(err, s.refresh(ctx, p)); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Debug("gauges were not refreshed", zap.Error(err))
 		}
 		if err := s.cfg.Clock.Sleep(ctx, s.cfg.PulseInterval); err != nil {

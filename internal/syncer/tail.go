@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -19,6 +20,7 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]stamp) *Capture {
 		cfg: CaptureConfig{
 			Region: c.Region, Shards: c.Shards, Owned: c.owned, Epochs: p.epochs,
 			FlushInterval: c.FlushInterval, FlushEntries: c.FlushEntries, Reached: c.Reached,
+			Ahead: func() time.Duration { return time.Duration(s.ahead.Load()) },
 		},
 		ledger: p.ledger, publisher: p.publisher, versions: c.Tables, clock: c.Clock, log: c.Log, metrics: &c.Metrics.capture,
 		schema:   func(e *binlog.SchemaEvent) { s.schemaChanged(p.target, e) },
@@ -26,20 +28,27 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]stamp) *Capture {
 	}
 }
 
-func (s *Syncer) newTailer(p *parts) (*binlog.Tailer, error) {
-	return binlog.New(binlog.Config{
+func (s *Syncer) newTailer(p *parts) (*binlog.Tailer, error) { return binlog.New(s.tailerConfig(p)) }
+
+func (s *Syncer) tailerConfig(p *parts) binlog.Config {
+	return binlog.Config{
 		Address: s.cfg.MySQL.Address, User: s.cfg.MySQL.User, Password: s.cfg.MySQL.Password, TLS: s.cfg.MySQL.TLS,
-		ServerID: s.cfg.TailerID, Tables: decideTables(s.cfg.Tables), Hints: hints{p.target.Schema()}, Logger: s.cfg.Log,
-	})
+		ServerID: s.cfg.TailerID, Tables: decideTables(s.cfg.Tables), Hints: hints{p.target.Schema()}, Skip: s.cfg.SkipTransactions, Logger: s.cfg.Log,
+	}
 }
 
 // tail reads the binlog, for as long as it takes: a lost connection is made again, behind what has been handed over.
 func (s *Syncer) tail(ctx context.Context, p *parts) error {
-	tailer, err := s.newTailer(p)
+	config := s.tailerConfig(p)
+	config.Skipped = s.skipped
+	tailer, err := binlog.New(config)
 	if err != nil {
 		return err
 	}
 	from := p.start.Position
+	if err = s.announceSkips(from, p.server.Flavor == mysqldb.MariaDB); err != nil {
+		return err
+	}
 	backoff := retry.NewBackoff(s.cfg.Retry, s.cfg.Clock)
 	for {
 		backoff.Begin()
@@ -58,6 +67,31 @@ func (s *Syncer) tail(ctx context.Context, p *parts) error {
 			return err
 		}
 	}
+}
+
+// announceSkips says of each transaction that is to be passed over whether it can still be met.
+func (s *Syncer) announceSkips(from binlog.Position, isMaria bool) error {
+	behind, err := binlog.ParseHistory(from.GTIDs, isMaria)
+	if err != nil {
+		return err
+	}
+	for _, gtid := range s.cfg.SkipTransactions {
+		log := s.cfg.Log.With(zap.String("region", s.cfg.Region), zap.String("gtid", gtid))
+		if behind.Contains(gtid) {
+			log.Warn("--skip-transaction has no effect: capture goes on behind this transaction already; leave the flag out")
+		} else {
+			log.Warn("this transaction will be passed over when it is met, and not published (--skip-transaction)")
+		}
+	}
+	return nil
+}
+
+// skipped hears of a transaction that capture has passed over.
+func (s *Syncer) skipped(left *binlog.Skipped) {
+	s.cfg.Metrics.capture.skipped.Inc()
+	s.cfg.Log.Warn("a transaction was passed over (--skip-transaction): what it wrote here is not published, and the regions differ in those "+
+		"rows until they are compared and repaired", zap.String("region", s.cfg.Region), zap.String("gtid", left.GTID), zap.String("file", left.File),
+		zap.Uint64("position", left.Start), zap.Strings("tables", left.Tables), zap.Strings("kinds", left.Kinds), zap.Int("row_events", left.RowEvents))
 }
 
 // tailEnded judges what ended the tailer for good.
