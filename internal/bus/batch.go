@@ -151,6 +151,7 @@ func varintSize(v int64) int {
 // batchView is one batch as it lies in a fetch's answer.
 type batchView struct {
 	base, next int64 // first offset; first offset after it
+	term       int32 // the leader epoch
 	attributes uint16
 	firstTime  int64
 	maxTime    int64
@@ -184,6 +185,7 @@ func nextBatch(b []byte) (v batchView, rest []byte, ok bool, err error) {
 	if want, have := binary.BigEndian.Uint32(b[17:]), crc32.Checksum(b[batchCRCEnd:], castagnoli); want != have {
 		return v, rest, true, fmt.Errorf("checksum %08x, want %08x", have, want)
 	}
+	v.term = int32(binary.BigEndian.Uint32(b[12:]))
 	v.attributes = binary.BigEndian.Uint16(b[21:])
 	v.firstTime = int64(binary.BigEndian.Uint64(b[27:]))
 	v.maxTime = int64(binary.BigEndian.Uint64(b[35:]))

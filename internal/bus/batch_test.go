@@ -51,10 +51,12 @@ func TestBatch_GivesBackItsRecords(t *testing.T) {
 		base := rapid.Int64Range(0, 1<<50).Draw(rt, "base")
 		compression := rapid.SampledFrom([]Compression{None, Gzip, Snappy, LZ4, Zstd}).Draw(rt, "compression")
 		b := batchOf(t, base, records, compression)
+		term := rapid.Int32().Draw(rt, "term")
+		binary.BigEndian.PutUint32(b[12:], uint32(term)) // as the broker fills it in
 		size := batchHeader
 		for i := range records {
 			size += records[i].Size()
-			records[i].Offset = base + int64(i)
+			records[i].Offset, records[i].LeaderEpoch = base+int64(i), term
 			if records[i].Time.IsZero() {
 				records[i].Time = time.UnixMilli(1000)
 			}
@@ -73,10 +75,29 @@ func TestBatch_GivesBackItsRecords(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if diff := cmp.Diff(records[0], kept, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(records[0], kept, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(Record{}, "LeaderEpoch")); diff != "" {
 			rt.Error(diff)
 		}
+		if was, is := records[0].Fingerprint(), kept.Fingerprint(); was != is {
+			rt.Errorf("the same record has the fingerprints %x and %x", was, is)
+		}
 	})
+}
+
+// Fingerprints stand in databases.
+func TestFingerprint_StaysAndTellsRecordsApart(t *testing.T) {
+	r := Record{Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"h", []byte("w")}}, Offset: 7, Time: time.UnixMilli(1), LeaderEpoch: 3}
+	if got := r.Fingerprint(); got != 0x195e1fd752c79f01 {
+		t.Errorf("the fingerprint is %#x", got)
+	}
+	seen := map[uint64]bool{r.Fingerprint(): true}
+	for _, other := range []Record{{}, {Key: []byte("kv")}, {Value: []byte("kv")}, {Key: []byte("k"), Value: []byte("v")},
+		{Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"hw", nil}}}} {
+		if f := other.Fingerprint(); f == 0 || seen[f] {
+			t.Errorf("%+v has the fingerprint %x of another record", other, f)
+		}
+		seen[other.Fingerprint()] = true
+	}
 }
 
 func TestUnmarshalRecord_RefusesWhatIsNone(t *testing.T) {

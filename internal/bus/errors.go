@@ -78,9 +78,19 @@ type GapError struct {
 	Want      int64 // the offset asked for
 	First     int64 // the first offset there is at or after Want; when Want is beyond the end, the first one of the log
 	Next      int64 // the offset that the next record of the partition will get
+	// Replaced: the log goes beyond Want, but the record before Want is not the one that was read there. Fetch does not
+	// know what was read: who does sets it.
+	Replaced bool
 }
 
+// Truncated tells whether the log was truncated or made anew; otherwise retention has removed its beginning.
+func (e *GapError) Truncated() bool { return e.Replaced || e.Want > e.Next }
+
 func (e *GapError) Error() string {
+	if e.Replaced {
+		return fmt.Sprintf("bus: the record of %s/%d before offset %d is not the one that was read there: the log was truncated or the topic was made anew, "+
+			"and has grown since", e.Topic, e.Partition, e.Want)
+	}
 	if e.Want > e.Next {
 		return fmt.Sprintf("bus: %s/%d ends at offset %d, before the wanted %d: the log was truncated or the topic was made anew",
 			e.Topic, e.Partition, e.Next, e.Want)

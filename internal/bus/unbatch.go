@@ -66,7 +66,7 @@ func (u *unbatcher) record(s *scanner, v *batchView, headers []Header) (Record, 
 	if v.attributes&attributeLogAppendTime != 0 {
 		at = v.maxTime
 	}
-	r := Record{Offset: v.base + s.varint(), Time: time.UnixMilli(at)}
+	r := Record{Offset: v.base + s.varint(), Time: time.UnixMilli(at), LeaderEpoch: v.term}
 	r.Key = s.nullable()
 	r.Value = s.nullable()
 	count := s.varint()
