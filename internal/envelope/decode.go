@@ -3,6 +3,7 @@ package envelope
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"sync"
 	"unicode/utf8"
@@ -14,7 +15,8 @@ import (
 // Decode reads a record that Encode made. The message is the one that was encoded; its change's Table is the same pointer for
 // every record with the same columns. Values may be parts of the record's bytes.
 //
-// It returns a *ForeignError for any other record, and a *CorruptError when the row is not the one that was published.
+// It returns a *NewerFormatError for a record that a later version of Meridian made, a *ForeignError for any other record, and a
+// *CorruptError when the row is not the one that was published.
 func Decode(r *bus.Record) (*Message, error) {
 	d := decoders.Get().(*decoder) //nolint:forcetypeassert,errcheck // only put there below
 	m, err := d.decode(r)
@@ -74,6 +76,10 @@ func (d *decoder) decode(r *bus.Record) (*Message, error) {
 		return nil, foreign("it has no header %s", headerMeta)
 	}
 	if err := d.meta.parse(text); err != nil {
+		var newer *NewerFormatError
+		if origin, _ := r.Header(headerOrigin); errors.As(err, &newer) {
+			newer.Origin = string(origin)
+		}
 		return nil, err
 	}
 	kind, _ := r.Header(headerKind)

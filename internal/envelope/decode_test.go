@@ -60,7 +60,7 @@ func TestDecode_SetsForeignRecordsAside(t *testing.T) {
 		"empty meta":          func(r *bus.Record) { setHeader(r, headerMeta, nil) },
 		"truncated meta":      func(r *bus.Record) { setHeader(r, headerMeta, header(t, r, headerMeta)[:20]) },
 		"more after the meta": func(r *bus.Record) { setHeader(r, headerMeta, append(bytes.Clone(header(t, r, headerMeta)), 0)) },
-		"a newer format":      func(r *bus.Record) { setHeader(r, headerMeta, append([]byte{2}, header(t, r, headerMeta)[1:]...)) },
+		"a format before all": func(r *bus.Record) { setHeader(r, headerMeta, append([]byte{0}, header(t, r, headerMeta)[1:]...)) },
 		"no kind": func(r *bus.Record) {
 			meta := bytes.Clone(header(t, r, headerMeta)[:4])
 			meta[1], meta[2] = 0, 0
@@ -90,6 +90,18 @@ func TestDecode_SetsForeignRecordsAside(t *testing.T) {
 				t.Fatalf("decoded to %+v with error %v, want a ForeignError", m, err)
 			}
 		})
+	}
+}
+
+// What a later version of Meridian writes is no garbage: whoever reads it must wait for the upgrade.
+func TestDecode_TellsANewerFormatFromWhatIsForeign(t *testing.T) {
+	m := orderMessage(t)
+	r := encoded(t, m)
+	setHeader(r, headerMeta, []byte{metaFormat + 1, 0xff, 0xff})
+	_, err := Decode(r)
+	var newer *NewerFormatError
+	if !errors.As(err, &newer) || newer.Format != metaFormat+1 || newer.Origin != m.Source.Region {
+		t.Fatalf("error %v, want a NewerFormatError of %s", err, m.Source.Region)
 	}
 }
 
@@ -206,7 +218,8 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			var f *ForeignError
 			var corrupt *CorruptError
-			if !errors.As(err, &f) && !errors.As(err, &corrupt) {
+			var newer *NewerFormatError
+			if !errors.As(err, &f) && !errors.As(err, &corrupt) && !errors.As(err, &newer) {
 				t.Fatalf("an untyped error: %v", err)
 			}
 			return

@@ -2,14 +2,25 @@ package envelope
 
 import "fmt"
 
-// ForeignError says that a record is not one that Encode makes: another program's, of a newer format, or damaged in a way that leaves
-// nothing to trust. It is set aside with its offset.
+// ForeignError says that a record is not one that Encode makes: another program's, or damaged in a way that leaves nothing to
+// trust. It is set aside with its offset.
 type ForeignError struct{ Reason string }
 
 func (e *ForeignError) Error() string { return "not a record of Meridian: " + e.Reason }
 
 func foreign(format string, args ...any) error {
 	return &ForeignError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// NewerFormatError says that a record is of a format that this version of Meridian does not know yet: a region that was upgraded
+// earlier has published it. It is a change like any other, and must wait for this version's upgrade.
+type NewerFormatError struct {
+	Origin string // the region that published it
+	Format int
+}
+
+func (e *NewerFormatError) Error() string {
+	return fmt.Sprintf("a record of %q is of format %d, this version of Meridian reads up to %d: upgrade this region", e.Origin, e.Format, metaFormat)
 }
 
 // CorruptError says that a record reads well, but that its row is not the one that was published: the digests differ.

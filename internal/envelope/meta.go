@@ -34,6 +34,9 @@ const (
 //	         byte     kind, a row.Kind
 //	string   description of the table
 //
+// Whatever readers of this format would not understand (a kind, an operation, a type of column, a field) comes with another
+// format, above this one: readers wait for their upgrade then, and pass over what cannot be read in a format that they know.
+//
 // An exception is a value that is not in its column's JSON form, but escaped; see appendEscape.
 type meta struct {
 	kind       Kind
@@ -97,6 +100,9 @@ func (m *meta) parse(b []byte) error {
 	*m = meta{exceptions: m.exceptions[:0]}
 	if len(b) == 0 {
 		return foreign("the header %s is empty", headerMeta)
+	}
+	if b[0] > metaFormat {
+		return &NewerFormatError{Format: int(b[0])}
 	}
 	if b[0] != metaFormat {
 		return foreign("its format is %d; this version of Meridian reads %d", b[0], metaFormat)
