@@ -93,6 +93,7 @@ type Worker struct {
 // place is how far a source's shard has come.
 type place struct {
 	committed uint64 // the provenance row's next offset
+	last      uint64 // the fingerprint of the record before it, as of the start
 	next      uint64 // the next offset to be read: past committed there are only control records
 	epoch     uint64 // the greatest epoch marker read
 }
@@ -123,7 +124,7 @@ func NewWorker(cfg ApplierConfig, shard int, epoch uint64, states map[string]Sta
 	sources := make([]string, 0, len(states))
 	for s, st := range states {
 		sources = append(sources, s)
-		w.state[s] = &place{committed: st.Next, next: st.Next, epoch: st.SourceEpoch}
+		w.state[s] = &place{committed: st.Next, last: st.Last, next: st.Next, epoch: st.SourceEpoch}
 	}
 	ahead := cfg.InboxBytes
 	if cfg.Whole {
@@ -138,8 +139,12 @@ func (w *Worker) Put(ctx context.Context, source string, items []Inbound) error 
 	return w.inbox.put(ctx, source, items)
 }
 
-// Next gives the offset from which the source's topic is to be read. Called before Run.
-func (w *Worker) Next(source string) uint64 { return w.state[source].next }
+// Next gives the offset from which the source's topic is to be read, and the fingerprint of the record before it (0: not
+// known). Called before Run.
+func (w *Worker) Next(source string) (offset, last uint64) {
+	at := w.state[source]
+	return at.next, at.last
+}
 
 // mostIdle is how many control records may pass before the place in the topic is written down for their sake alone.
 const mostIdle = 3600

@@ -40,6 +40,7 @@ type batch struct {
 	source      string
 	items       []Inbound
 	from, to    uint64
+	last        uint64 // the fingerprint of the record before to
 	sourceEpoch uint64
 
 	order      []Place // of the candidates, in the order of their first change
@@ -56,20 +57,20 @@ type batch struct {
 	decided *decision // of the last attempt
 }
 
-// gather sorts out what was taken: the newest change of each row, control records, what is none of ours, and what an
+// gather sorts out what was taken: the newest change of each row, control records, what is not for us, and what an
 // older epoch has published after its successor's marker (which is ignored).
 //
 // Invariant: within a batch a write never loses to one that it overwrote; the versions decide, not the order.
 func gather(source string, items []Inbound, from, sourceEpoch uint64) *batch {
 	b := &batch{
 		source: source, items: items, from: from, to: items[len(items)-1].Offset + 1,
-		sourceEpoch: sourceEpoch, candidates: map[Place]*candidate{},
+		last: items[len(items)-1].Record.Fingerprint(), sourceEpoch: sourceEpoch, candidates: map[Place]*candidate{},
 	}
 	for i := range items {
 		it := &items[i]
 		m := it.Message
 		switch {
-		case m == nil:
+		case it.Reject != nil:
 			b.rejects = append(b.rejects, it)
 		case m.Epoch < b.sourceEpoch:
 		case m.Kind == envelope.Epoch:
@@ -124,7 +125,7 @@ type Conflict struct {
 // decide makes the plan. It is a pure function of the batch and of what the ledger says.
 func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decision {
 	d := &decision{known: known, plan: Plan{
-		Source: b.source, From: b.from, To: b.to, SourceEpoch: b.sourceEpoch, Looked: b.look, Single: b.single,
+		Source: b.source, From: b.from, To: b.to, Last: b.last, SourceEpoch: b.sourceEpoch, Looked: b.look, Single: b.single,
 		Counts: Counts{Read: b.read, Coalesced: b.coalesced, Rejected: uint64(len(b.rejects))},
 	}}
 	for i, at := range b.order {
@@ -134,7 +135,9 @@ func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decisi
 		d.again(b.unpark)
 	}
 	for _, it := range b.rejects {
-		d.plan.Parks = append(d.plan.Parks, Park{Offset: it.Offset, State: Rejected, Reason: "malformed", Detail: it.Reject.Error(), Record: it.Record.Marshal()})
+		if !it.Reject.Counted {
+			d.plan.Parks = append(d.plan.Parks, rejected(it))
+		}
 	}
 	return d
 }
@@ -193,6 +196,14 @@ func (b *batch) expect(c *row.Change, kind envelope.Kind, k Known) Expect {
 	default:
 		return Unknown
 	}
+}
+
+func rejected(it *Inbound) Park {
+	p := Park{Offset: it.Offset, State: Rejected, Reason: it.Reject.Reason, Detail: it.Reject.Err.Error(), Record: it.Record.Marshal()}
+	if m := it.Message; m != nil && m.Change != nil {
+		p.Table, p.Key, p.Version = m.Change.Table.String(), m.Change.Key, m.Change.Version
+	}
+	return p
 }
 
 func park(c *candidate) Park {

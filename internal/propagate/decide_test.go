@@ -179,9 +179,9 @@ func TestInbox_KeepsTransactionsWholeWithOneShard(t *testing.T) {
 }
 
 func TestDecide_SetsGarbageAsideWithItsOffset(t *testing.T) {
-	b := gather("b", []Inbound{{Offset: 7, Reject: errors.New("no record of ours")}}, 7, 0)
+	b := gather("b", []Inbound{{Offset: 7, Reject: &Rejection{Reason: "malformed", Err: errors.New("no record of ours")}}}, 7, 0)
 	d := b.decide("a", newest{}, nil)
-	if p := d.plan.Parks; len(p) != 1 || p[0].Offset != 7 || p[0].State != Rejected || d.plan.Counts.Rejected != 1 || d.plan.Counts.Read != 0 {
+	if p := d.plan.Parks; len(p) != 1 || p[0].Offset != 7 || p[0].State != Rejected || p[0].Reason != "malformed" || d.plan.Counts.Rejected != 1 || d.plan.Counts.Read != 0 {
 		t.Errorf("got %+v", d.plan)
 	}
 }

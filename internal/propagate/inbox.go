@@ -13,8 +13,8 @@ import (
 type Inbound struct {
 	Offset  uint64
 	Bytes   int
-	Message *envelope.Message // nil when the record is none of ours
-	Reject  error             // why not
+	Message *envelope.Message // nil when the record cannot be read
+	Reject  *Rejection        // why it is not for us; nil: it is
 	Record  bus.Record        // as it came; kept because what is refused is parked whole
 }
 

@@ -47,7 +47,7 @@ func (w *Worker) retryOne(ctx context.Context, p *ParkedChange) error {
 		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Dead, p.Attempts, "malformed", "the record that is kept is no change"))
 	}
 	b := gather(p.Source, []Inbound{{Offset: uint64(record.Offset), Message: m, Record: record, Bytes: record.Size()}}, at.committed, 0)
-	b.to, b.sourceEpoch, b.unpark, b.single = at.committed, at.epoch, p.ID, true
+	b.to, b.last, b.sourceEpoch, b.unpark, b.single = at.committed, 0, at.epoch, p.ID, true
 	err = w.apply(ctx, b)
 	var refused *RefusedError
 	if !errors.As(err, &refused) {

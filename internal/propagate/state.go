@@ -13,8 +13,8 @@ const (
 // StateSchema gives the statements that make the state schema, each safe to run again. They are the same for MySQL and
 // MariaDB.
 //
-//	provenance   one row per (source region, shard): how far its topic is applied, by which epoch, the counts, and what
-//	             the last apply transaction wrote (Provenance.Batch). Every apply transaction begins with its update.
+//	provenance   one row per (source region, shard): how far its topic is applied, the fingerprint of the record before that
+//	             place, by which epoch, the counts, and what the last apply transaction wrote (Provenance.Batch). Every apply transaction begins with its update.
 //	owner        one row per shard: the epoch of the process that owns it.
 //	parked       what could not be applied: kept until it can, or until a person decides.
 func StateSchema() []string {
@@ -24,6 +24,7 @@ func StateSchema() []string {
 			"  `source` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
 			"  `shard` SMALLINT UNSIGNED NOT NULL,\n" +
 			"  `next_offset` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `last_record` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
 			"  `epoch` BIGINT UNSIGNED NOT NULL,\n" +
 			"  `source_epoch` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
 			"  `changes_read` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +

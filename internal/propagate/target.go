@@ -102,7 +102,10 @@ type Plan struct {
 	Shard  int
 	// From is the offset at which the provenance row must stand, To where it stands afterwards.
 	From, To uint64
-	Epoch    uint64
+	// Last is the fingerprint of the record before To: by it the partition is known again at the next start. 0 where To is
+	// From: what stands there stays.
+	Last  uint64
+	Epoch uint64
 	// SourceEpoch is the greatest epoch marker read from the source's topic up to To.
 	SourceEpoch uint64
 	Counts      Counts
@@ -152,6 +155,7 @@ func (c *Counts) Add(d Counts) {
 // State is where a source's shard stands in the database.
 type State struct {
 	Next        uint64 // the next offset to be applied
+	Last        uint64 // the fingerprint of the record before it; 0: not known
 	Epoch       uint64
 	SourceEpoch uint64
 	Counts      Counts

@@ -80,6 +80,21 @@ func (h *Health) setProgress(p propagate.Progress) {
 	}
 }
 
+// unread is what keeps the source's changes from being read: first what does not pass by itself, in whatever shard.
+func (s *sourceHealth) unread() error {
+	var first error
+	for _, shard := range slices.Sorted(maps.Keys(s.progress)) {
+		p := s.progress[shard]
+		if p.Stuck() {
+			return p.Err
+		}
+		if first == nil {
+			first = p.Err
+		}
+	}
+	return first
+}
+
 func (h *Health) count(r *propagate.Report) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -122,11 +137,8 @@ func (h *Health) reasons(shards int, now time.Time, most time.Duration) []string
 		list = append(list, "capture: "+lag.Round(time.Millisecond).String()+" behind the database (limits.ready_max_lag is "+most.String()+")")
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.sources)) {
-		for _, shard := range slices.Sorted(maps.Keys(h.sources[name].progress)) {
-			if err := h.sources[name].progress[shard].Err; err != nil {
-				list = append(list, "source "+name+": "+err.Error())
-				break
-			}
+		if err := h.sources[name].unread(); err != nil {
+			list = append(list, "source "+name+": "+err.Error())
 		}
 		switch lag, ok := h.lag(name, shards, now); {
 		case !ok:
