@@ -130,6 +130,8 @@ type runCommand struct {
 	regionFlag
 	Replica  *int `placeholder:"K" env:"MERIDIAN_REPLICA" help:"Which of the region's replicas this is, from 0 (from the number at the end of the host name, as a StatefulSet gives it)."`
 	Replicas int  `placeholder:"N" env:"MERIDIAN_REPLICAS" default:"1" help:"How many replicas share the region's shards (${default})."`
+
+	SkipTransaction []string `placeholder:"GTID" sep:"none" help:"Pass over this transaction, which capture cannot take (the error that ended it names it), and do not publish it: the regions then differ in what it wrote until that is compared and repaired. Repeatable; without effect on what is not met."`
 }
 
 // Help adds the example.
@@ -148,6 +150,10 @@ func (r *runCommand) Run(ctx context.Context, p *process) error {
 	if err != nil {
 		return err
 	}
+	skip, err := skipped(r.SkipTransaction)
+	if err != nil {
+		return err
+	}
 	c, region, err := p.loadRegion(r.regionFlag)
 	if err != nil {
 		return err
@@ -155,7 +161,7 @@ func (r *runCommand) Run(ctx context.Context, p *process) error {
 	if r.Replicas > c.Bus.Partitions {
 		return &usageError{fmt.Sprintf("--replicas %d: there are only %d shards to share (bus.partitions)", r.Replicas, c.Bus.Partitions)}
 	}
-	return runSyncer(ctx, p, runOptions{Config: c, Region: region, Replica: replica, Replicas: r.Replicas})
+	return runSyncer(ctx, p, runOptions{Config: c, Region: region, Replica: replica, Replicas: r.Replicas, Skip: skip})
 }
 
 // runOptions is what `syncer run` was asked to run.
@@ -164,6 +170,7 @@ type runOptions struct {
 	Region   *config.Region
 	Replica  int // of Replicas, from 0: it owns the shards s with s mod Replicas = Replica
 	Replicas int
+	Skip     []string // GTIDs of transactions that capture passes over
 }
 
 var ordinal = regexp.MustCompile(`-(\d{1,4})$`)

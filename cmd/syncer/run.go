@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meridian/internal/admin"
+	"meridian/internal/binlog"
 	"meridian/internal/bus"
 	"meridian/internal/config"
 	"meridian/internal/retry"
@@ -77,6 +78,19 @@ func refuseUnbuilt(c *config.Config, logger *zap.Logger) error {
 	return nil
 }
 
+// skipped reads the GTIDs of --skip-transaction.
+func skipped(gtids []string) ([]string, error) {
+	list := make([]string, len(gtids))
+	for i, text := range gtids {
+		gtid, err := binlog.CanonicalGTID(text)
+		if err != nil {
+			return nil, &usageError{fmt.Sprintf("--skip-transaction: %v", err)}
+		}
+		list[i] = gtid
+	}
+	return list, nil
+}
+
 // serveBus starts the embedded bus where this process is the one to serve it.
 func serveBus(ctx context.Context, p *process, o runOptions) (stop func() error, err error) {
 	e := o.Config.Bus.Embedded
@@ -131,7 +145,7 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 	}
 	s := syncer.Config{
 		Region: name, Replica: o.Replica, Replicas: o.Replicas, Shards: c.Bus.Partitions, Directory: c.ReplicaDirectory(name, o.Replica),
-		MySQL: database, TailerID: tailerID(name, o.Replica), Home: home,
+		MySQL: database, TailerID: tailerID(name, o.Replica), SkipTransactions: o.Skip, Home: home,
 		Topic: c.ChangeTopic(name), DeadTopic: c.DeadTopic(name), HeartbeatTopic: c.HeartbeatTopic(),
 		Replication: c.Bus.ReplicationFactor, Retention: c.Bus.Retention, MaxRecordBytes: int(c.Bus.MaxRecordBytes),
 		Tables:    replicated{&c.Tables},

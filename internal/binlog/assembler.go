@@ -27,6 +27,8 @@ type assembler struct {
 	tx      *openTransaction // nil between transactions
 	active  []activeTable    // of the current statement
 	unpack  payload
+	skips   map[string]bool // the transactions that are passed over, by GTID
+	skipped func(*Skipped)  // nil: nobody wants to know
 }
 
 // place is where in the binlog we are.
@@ -48,11 +50,12 @@ type openTransaction struct {
 	transactionHeader
 	serverID uint32
 	start    uint64
-	begun    bool   // the Handler knows of it
-	explicit bool   // it has a BEGIN, and so an end (MariaDB: it is not standalone)
-	inXA     bool   // it will not be committed by its end
-	changes  uint64 // of replicated tables so far
-	skip     uint64 // how many of them were handed over by an earlier Run
+	begun    bool     // the Handler knows of it
+	explicit bool     // it has a BEGIN, and so an end (MariaDB: it is not standalone)
+	inXA     bool     // it will not be committed by its end
+	changes  uint64   // of replicated tables so far
+	skip     uint64   // how many of them were handed over by an earlier Run
+	passing  *passing // nil: it is not passed over
 }
 
 func newAssembler(l *layouts, h Handler, server string, from *state) *assembler {
@@ -61,6 +64,15 @@ func newAssembler(l *layouts, h Handler, server string, from *state) *assembler 
 
 // event takes the next event of the stream.
 func (a *assembler) event(ctx context.Context, e *event) error {
+	return a.refused(a.take(ctx, e))
+}
+
+func (a *assembler) take(ctx context.Context, e *event) error {
+	if a.isPassing() && beginsTransaction(e.kind) { // the one before had no end that could be read
+		if err := a.endPassing(ctx); err != nil {
+			return err
+		}
+	}
 	start := a.place
 	a.advance(e)
 	switch e.kind {
@@ -75,11 +87,20 @@ func (a *assembler) event(ctx context.Context, e *event) error {
 		return a.passed(ctx)
 	case eventGTID, eventGTIDTagged, eventMariaGTID:
 		return a.open(ctx, e, start)
-	case eventPayload:
+	default:
+	}
+	switch {
+	case a.isPassing():
+		return a.passOver(ctx, e)
+	case e.kind == eventPayload:
 		return a.payload(ctx, e)
 	default:
 		return a.inner(ctx, e)
 	}
+}
+
+func beginsTransaction(kind eventType) bool {
+	return kind == eventGTID || kind == eventGTIDTagged || kind == eventMariaGTID || kind == eventAnonymousGTID
 }
 
 // advance moves place behind an event of the file.
@@ -140,7 +161,7 @@ func (a *assembler) rotate(ctx context.Context, e *event) error {
 	}
 	file := string(r.b)
 	if a.tx != nil && file != a.place.file {
-		if err := a.torn(e); err != nil {
+		if err := a.torn(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -152,17 +173,23 @@ func (a *assembler) rotate(ctx context.Context, e *event) error {
 
 // torn judges a transaction whose file ends before it does: a server that crashed while it wrote it, and did not cut the
 // file off when it came back (MariaDB), as MySQL does. It was never committed.
-func (a *assembler) torn(rotate *event) error {
+func (a *assembler) torn(ctx context.Context, rotate *event) error {
+	artificial := rotate.flags&flagArtificial != 0
 	switch {
-	case rotate.flags&flagArtificial == 0:
+	case a.isPassing() && !artificial:
+		return a.endPassing(ctx)
+	case !artificial:
 		return a.corrupt("", errors.New("the file ends within a transaction"))
-	case a.tx.begun:
+	case a.tx.begun && !a.isPassing():
 		return &UnsupportedError{What: "an unfinished transaction", GTID: a.gtid(), Reason: fmt.Sprintf("the server crashed while it wrote it to "+
-			"%s, so it was never committed. Rebuild this region's ledger from behind that file", a.place.file)}
-	default:
-		a.tx, a.active = nil, a.active[:0]
-		return nil
+			"%s, so it was never committed, and what was read of it is not in the database", a.place.file)}
 	}
+	if a.isPassing() {
+		a.tx.passing.left("an unfinished transaction")
+		a.report(a.tx.passing)
+	}
+	a.tx, a.active = nil, a.active[:0]
+	return nil
 }
 
 // heartbeat comes from a server that has nothing (more) to send: its position is behind all that it has sent or left out.
@@ -213,7 +240,7 @@ func (a *assembler) inner(ctx context.Context, e *event) error {
 		return a.load(e)
 	case eventIncident:
 		return &UnsupportedError{What: "incident", GTID: a.gtid(), Reason: "the server says that its binlog lacks changes at this point " +
-			"(LOST_EVENTS): rows may have been written that no event shows. Rebuild this region's ledger"}
+			"(LOST_EVENTS): rows may have been written that no event shows"}
 	case eventAnonymousGTID:
 		return a.anonymous()
 	case eventRowsQuery, eventMariaAnnotate, eventIgnorable, eventIntVar, eventRand, eventUserVar, eventBeginLoad, eventAppendBlock,
@@ -224,7 +251,7 @@ func (a *assembler) inner(ctx context.Context, e *event) error {
 			return a.passed(ctx)
 		}
 		return &UnsupportedError{What: "binlog event of type " + strconv.Itoa(int(e.kind)), GTID: a.gtid(),
-			Reason: fmt.Sprintf("it is not known (at %s): the server is newer than this version of Meridian", a.coordinates())}
+			Reason: fmt.Sprintf("it is not known (at %s): the server is newer than this version of Meridian. Use one that knows it", a.coordinates())}
 	}
 }
 
@@ -291,7 +318,8 @@ func (a *assembler) decodable(r *rowsEvent, l *layout) error {
 		return a.anonymous()
 	case a.tx.inXA:
 		return &UnsupportedError{What: "XA transaction", Table: l.name, GTID: a.gtid(), Reason: "XA transactions are in the binlog before " +
-			"they are committed, so their changes cannot be replicated in commit order. Write replicated tables without XA, or exclude the table"}
+			"they are committed, so their changes cannot be replicated in commit order. Write replicated tables without XA, or exclude the table " +
+			"(tables.exclude). This is its XA PREPARE, which has the rows; its XA COMMIT is a transaction of its own, which is passed over with it and need not be named"}
 	case errors.As(l.fault, &metadata):
 		fault := *metadata
 		fault.GTID = a.gtid()
@@ -341,5 +369,5 @@ func (a *assembler) corrupt(table string, err error) error {
 
 func (a *assembler) anonymous() error {
 	return &UnsupportedError{What: "a transaction without a GTID", Reason: fmt.Sprintf("at %s. Set gtid_mode=ON and "+
-		"enforce_gtid_consistency=ON, then rebuild this region's ledger", a.coordinates())}
+		"enforce_gtid_consistency=ON", a.coordinates())}
 }

@@ -7,7 +7,7 @@
 // What comes out is exact or it is an error. Every rows event is described by the table map that the server wrote beside
 // it (binlog_row_metadata=FULL), never by the schema of now; whatever cannot be turned into exact row changes (a
 // statement instead of rows, a partial row image, XA, an event that is not known) ends Run with a typed error that names
-// the table, the transaction and what to do.
+// the table, the transaction and what to do. A transaction that a person has named is passed over whole (skip.go).
 //
 // Non-obvious:
 //   - The events are read and decoded here and not by go-mysql's BinlogSyncer: it describes every event of every table,

@@ -10,6 +10,51 @@ import (
 // has to do something first (or the Handler failed: its errors are returned wrapped and carry no ErrConnection of ours).
 var ErrConnection = errors.New("the binlog connection failed")
 
+// RefusedError is what Run ends with when it has read what cannot be turned into exact row changes: Err, one of the types
+// below, says what that is and what is to be mended. It is terminal: the same is read again at every start, until a person
+// has the transaction passed over (Config.Skip).
+type RefusedError struct {
+	GTID     string // "" if it stands in no transaction that has one
+	File     string
+	Position uint64 // where the transaction starts; without one, or where that is not known, where the reading ended
+	Err      error
+}
+
+// Unwrap gives what was read.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+func (e *RefusedError) Error() string {
+	at := fmt.Sprintf("%s:%d", e.File, e.Position)
+	if e.GTID == "" {
+		return fmt.Sprintf("%v. Nothing behind %s has been captured. To go on, mend the cause. Where that does not change what is in the binlog "+
+			"already: what has no GTID cannot be passed over by its name, so begin a new file (FLUSH BINARY LOGS) and remove those before it "+
+			"(PURGE BINARY LOGS TO 'FILE'). What they held behind this place is then not published, and the regions differ in those rows "+
+			"until they are compared and repaired", e.Err, at)
+	}
+	return fmt.Sprintf("%v. Nothing behind transaction %s, which begins at %s, has been captured. To go on, mend the cause. Where that does not "+
+		"change what is in the binlog already, start `syncer run --skip-transaction %s`: it passes over this one transaction. What the "+
+		"transaction wrote is then not published, and the regions differ in those rows until they are compared and repaired", e.Err, e.GTID, at, e.GTID)
+}
+
+// refused puts what ended the reading beside where it stood, and how to go on. Errors of other kinds stay as they are.
+func (a *assembler) refused(err error) error {
+	var refusal interface{ refusal() }
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	e := &RefusedError{GTID: a.gtid(), File: a.place.file, Position: a.place.pos, Err: err}
+	if a.tx != nil && a.tx.start != 0 {
+		e.Position = a.tx.start
+	}
+	return e
+}
+
+func (*MetadataError) refusal()    {}
+func (*RowImageError) refusal()    {}
+func (*StatementError) refusal()   {}
+func (*UnsupportedError) refusal() {}
+func (*CorruptError) refusal()     {}
+
 // PositionError is returned when the server cannot continue from the given position. It is terminal.
 type PositionError struct {
 	// Missing are the GTIDs that the server no longer has in its binlogs and that were not read yet.
@@ -24,14 +69,14 @@ func (e *PositionError) Error() string {
 	switch {
 	case e.Missing != "":
 		return fmt.Sprintf("the binlog cannot be continued: the server has purged transactions that were not read yet: %s (%s). "+
-			"Rows that they wrote are in the database but not in the ledger: rebuild this region's ledger, and keep binlogs longer "+
-			"(binlog_expire_logs_seconds) than the longest time that capture stands still", e.Missing, e.Reason)
+			"Rows that they wrote are in the database, and were not published: compare them with the other regions. The ledger is rebuilt from "+
+			"the topics and the database. Keep binlogs longer (binlog_expire_logs_seconds) than the longest time that capture stands still", e.Missing, e.Reason)
 	case e.Unknown != "":
 		return fmt.Sprintf("the binlog cannot be continued: the server does not know transactions that were already read from it: %s (%s). "+
 			"It was restored from a backup, replaced by a replica that was behind, or is another server: the ledger knows more than the "+
-			"database and has to be rebuilt", e.Unknown, e.Reason)
+			"database, and is rebuilt from the topics and the database", e.Unknown, e.Reason)
 	default:
-		return fmt.Sprintf("the binlog cannot be continued from the checkpoint: %s. Rebuild this region's ledger", e.Reason)
+		return fmt.Sprintf("the binlog cannot be continued from the checkpoint: %s. The ledger is rebuilt from the topics and the database", e.Reason)
 	}
 }
 
@@ -60,8 +105,7 @@ func (e *RowImageError) Error() string {
 		want = "'' (empty)"
 	}
 	return fmt.Sprintf("table %s in transaction %s: the binlog does not hold whole rows: %s must be %s, for the server and "+
-		"for every session (a session can set its own); mend the setting, then rebuild this region's ledger or repair the rows "+
-		"that the transaction wrote", e.Table, e.GTID, e.Setting, want)
+		"for every session (a session can set its own)", e.Table, e.GTID, e.Setting, want)
 }
 
 // StatementError is returned for a statement in the binlog where there should be rows, or whose effect on the replicated
@@ -78,7 +122,7 @@ func (e *StatementError) Error() string {
 		table = "table " + e.Table
 	}
 	return fmt.Sprintf("transaction %s may have changed %s by a statement instead of rows (%s): %q. Set binlog_format=ROW for the "+
-		"server and every session, then repair the rows that the statement wrote", e.GTID, table, e.Reason, e.Query)
+		"server and every session", e.GTID, table, e.Reason, e.Query)
 }
 
 // UnsupportedError is returned for what Meridian cannot replicate: XA transactions on replicated tables, incidents, events

@@ -83,8 +83,7 @@ func newLayout(m *tableMap, decision Decision, hints map[string]row.Column, know
 	l := &layout{name: m.schema + "." + m.table, decision: decision, columns: len(m.columns)}
 	if !m.described {
 		l.fault = &MetadataError{Table: l.name, Setting: settingMetadata, Reason: "the binlog does not describe the table's columns. " +
-			"Set " + settingMetadata + "=FULL on the server (SET PERSIST where there is one), then rebuild this region's ledger: what was " +
-			"written without it cannot be read back"}
+			"Set " + settingMetadata + "=FULL on the server (SET PERSIST where there is one); what was written without it cannot be read back"}
 		return l
 	}
 	columns := make([]row.Column, len(m.columns))
@@ -103,10 +102,11 @@ func newLayout(m *tableMap, decision Decision, hints map[string]row.Column, know
 	}
 	switch {
 	case len(m.primaryKey) == 0 && decision == Replicated:
-		l.fault = &MetadataError{Table: l.name, Reason: "the table has no primary key. Give it one, or exclude it (tables.exclude)"}
+		l.fault = &MetadataError{Table: l.name, Reason: "the table has no primary key. Exclude it (tables.exclude), which is " +
+			"enough to go on, or give it one"}
 	case m.prefixed && decision == Replicated:
 		l.fault = &MetadataError{Table: l.name, Reason: "its primary key is over a prefix of a column, which is not supported. " +
-			"Make the key over whole columns, or exclude the table (tables.exclude)"}
+			"Exclude the table (tables.exclude), which is enough to go on, or make the key over whole columns"}
 	}
 	l.table = row.NewTable(m.schema, m.table, columns, m.primaryKey)
 	return l

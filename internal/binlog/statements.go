@@ -171,5 +171,5 @@ func (a *assembler) xaEnd(st *statement) error {
 		return nil
 	}
 	return &UnsupportedError{What: "XA COMMIT " + st.xid, GTID: a.gtid(), Reason: "the transaction was prepared before capture began, so " +
-		"what it wrote was not seen. If it wrote no replicated table, or the rows are repaired afterwards, begin capture behind this transaction"}
+		"what it wrote was not seen: it may have been a replicated table's rows, or none"}
 }

@@ -27,6 +27,11 @@ type Config struct {
 	// Hints may be nil where every replicated table's types are in the binlog's metadata and none has generated columns.
 	Hints Hints
 
+	// Skip are the GTIDs of transactions that are passed over, whatever is in them, as a person has decided. One that is
+	// not met has no effect. Skipped, which may be nil, hears of each that was passed over.
+	Skip    []string
+	Skipped func(*Skipped)
+
 	Logger *zap.Logger
 
 	// HeartbeatPeriod is how often an idle server says so; default 1 s.
@@ -42,6 +47,7 @@ type Config struct {
 type Tailer struct {
 	config  Config
 	layouts *layouts
+	skips   map[string]bool
 }
 
 // New makes a Tailer. It does not connect.
@@ -54,6 +60,10 @@ func New(config Config) (*Tailer, error) {
 	case config.Tables == nil:
 		return nil, errors.New("binlog: Tables is not set")
 	}
+	named, err := skips(config.Skip)
+	if err != nil {
+		return nil, err
+	}
 	if config.Logger == nil {
 		config.Logger = zap.NewNop()
 	}
@@ -63,7 +73,7 @@ func New(config Config) (*Tailer, error) {
 	setDefault(&config.HeartbeatPeriod, time.Second)
 	setDefault(&config.ReadTimeout, 10*time.Second)
 	setDefault(&config.ConnectTimeout, 10*time.Second)
-	return &Tailer{config: config, layouts: newLayouts(config.Tables, config.Hints)}, nil
+	return &Tailer{config: config, layouts: newLayouts(config.Tables, config.Hints), skips: named}, nil
 }
 
 func setDefault(d *time.Duration, to time.Duration) {
@@ -85,6 +95,9 @@ func (t *Tailer) Run(ctx context.Context, from Position, h Handler) error {
 		return ended(ctx, err)
 	}
 	defer s.close()
+	if err = checkSkips(t.skips, s.isMaria); err != nil {
+		return err
+	}
 	start, err := newState(from, s.isMaria)
 	if err != nil {
 		return &PositionError{Reason: err.Error()}
@@ -96,10 +109,14 @@ func (t *Tailer) Run(ctx context.Context, from Position, h Handler) error {
 		return ended(ctx, err)
 	}
 	a := newAssembler(t.layouts.onServer(s.collations, s.isMaria), h, s.server, start)
+	a.skips, a.skipped = t.skips, t.config.Skipped
 	for {
 		e, err := s.next()
+		if a.passDamaged(err) {
+			continue
+		}
 		if err != nil {
-			return ended(ctx, err)
+			return ended(ctx, a.refused(err))
 		}
 		if err := a.event(ctx, e); err != nil {
 			return ended(ctx, err)

@@ -32,6 +32,9 @@ func (a *assembler) open(ctx context.Context, e *event, start place) error {
 	case start.known:
 		a.tx.start = start.pos
 	}
+	if a.passes() {
+		return nil
+	}
 	if a.state.partial != "" && a.state.partial == h.gtid() {
 		a.tx.skip = a.state.changes
 		return a.begin(ctx)

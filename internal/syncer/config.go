@@ -19,6 +19,8 @@ type Config struct {
 
 	MySQL    mysqldb.Config
 	TailerID uint32 // the server id that the tailer registers with
+	// SkipTransactions are the GTIDs of transactions that capture passes over, whatever is in them.
+	SkipTransactions []string
 
 	Home    bus.Config // this region's own Kafka
 	Sources []Source   // the other regions

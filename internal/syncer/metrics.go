@@ -32,6 +32,7 @@ type captureMetrics struct {
 	transactions prometheus.Counter
 	changes      prometheus.Counter
 	bytes        prometheus.Counter
+	skipped      prometheus.Counter
 	altered      *prometheus.CounterVec
 	wentBack     prometheus.Counter
 }
@@ -44,6 +45,7 @@ func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
 			transactions: f.counter("capture_transactions_total", "Transactions read from the binlog that touch replicated tables."),
 			changes:      f.counter("capture_changes_total", "Row changes of replicated tables read from the binlog."),
 			bytes:        f.counter("capture_bytes_total", "About how many bytes of local row changes were read from the binlog."),
+			skipped:      f.counter("capture_skipped_transactions_total", "Transactions passed over and not published, as --skip-transaction asked."),
 			altered:      f.counterVec("altered_rows_total", "Replayed rows that the database wrote otherwise than asked.", "table"),
 			wentBack:     f.counter("versions_went_back_total", "Newer rows overwritten by older versions. Always 0: anything else is a fault in Meridian."),
 		},
