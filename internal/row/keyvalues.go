@@ -1,0 +1,96 @@
+package row
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// ErrKeyUnreadable is returned for bytes that are no key of the table.
+var ErrKeyUnreadable = errors.New("the bytes are no key of this table")
+
+// KeyLabel gives what a row's Key does not tell of the primary key's values: for keys with collated text, in which there
+// are weights only, the canonical bytes of the values; nil for all others. image has a value for every column.
+func (t *Table) KeyLabel(image []Value) []byte {
+	if !slices.ContainsFunc(t.keys, func(k keyColumn) bool { return k.collation != nil }) {
+		return nil
+	}
+	var b []byte
+	for i := range t.keys {
+		if at := t.keys[i].at; at < len(image) {
+			b = AppendValue(b, image[at])
+		}
+	}
+	return b
+}
+
+// KeyValues gives the values of the primary key, in its order, from a Key and its KeyLabel: what a person reads, and what a
+// statement looks the row up by.
+func (t *Table) KeyValues(key Key, label []byte) ([]Value, error) {
+	b := []byte(key)
+	if len(label) > 0 {
+		b = label
+	}
+	values := make([]Value, 0, len(t.keys))
+	for i := range t.keys {
+		v, rest, err := readCanonical(b)
+		if err != nil {
+			return nil, fmt.Errorf("table %s, column %s: %w", t, t.Columns[t.keys[i].at].Name, err)
+		}
+		if c := &t.Columns[t.keys[i].at]; v.Kind == Uint && c.Type == TypeInt {
+			v.Kind = Int // a number that is not negative counts the same in signed and unsigned columns
+		}
+		values, b = append(values, v), rest
+	}
+	if len(b) > 0 {
+		return nil, fmt.Errorf("table %s: %w: %d bytes too many", t, ErrKeyUnreadable, len(b))
+	}
+	return values, nil
+}
+
+// readCanonical is the inverse of AppendValue, for the values that a primary key can have.
+func readCanonical(b []byte) (v Value, rest []byte, err error) {
+	if len(b) == 0 {
+		return v, nil, fmt.Errorf("%w: it ends too early", ErrKeyUnreadable)
+	}
+	tag, b := b[0], b[1:]
+	kind, ok := kindOfTag[tag]
+	if !ok {
+		return v, nil, fmt.Errorf("%w: tag %#x", ErrKeyUnreadable, tag)
+	}
+	v.Kind = kind
+	switch tag {
+	case tagEnumZero:
+		return v, b, nil
+	case tagFloat, tagDate:
+		if len(b) < 4 {
+			break
+		}
+		v.Num = uint64(binary.BigEndian.Uint32(b))
+		return v, b[4:], nil
+	case tagDecimal, tagText, tagRawText, tagBinary:
+		n, size := binary.Uvarint(b)
+		if size <= 0 || n > uint64(len(b)-size) {
+			break
+		}
+		end := size + int(n)
+		v.Bytes = b[size:end:end]
+		return v, b[end:], nil
+	default:
+		if len(b) < 8 {
+			break
+		}
+		v.Num = binary.BigEndian.Uint64(b)
+		if tag == tagTime || tag == tagTimestamp {
+			v.Num ^= signBit
+		}
+		return v, b[8:], nil
+	}
+	return v, nil, fmt.Errorf("%w: it ends too early", ErrKeyUnreadable)
+}
+
+var kindOfTag = map[byte]Kind{
+	tagNegative: Int, tagInteger: Uint, tagDecimal: Decimal, tagFloat: Float, tagDouble: Double, tagBit: Bit, tagText: Text, tagRawText: RawText,
+	tagBinary: Binary, tagDate: Date, tagTime: Time, tagDatetime: Datetime, tagTimestamp: Timestamp, tagEnumZero: EnumZero,
+}
