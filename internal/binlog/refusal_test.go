@@ -3,6 +3,7 @@ package binlog
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,13 +124,19 @@ func TestServerError_SortsWhatPassesFromWhatDoesNot(t *testing.T) {
 // feed gives an assembler events that no server here can be made to send.
 func feed(t *testing.T, isMaria bool, events ...event) error {
 	t.Helper()
+	return feedTo(t, &writer{}, isMaria, nil, nil, events...)
+}
+
+func feedTo(t *testing.T, h Handler, isMaria bool, skips map[string]bool, skipped func(*Skipped), events ...event) error {
+	t.Helper()
 	l := newLayouts(func(schema, _ string) Decision {
 		if schema == "golden" {
 			return Replicated
 		}
 		return Skip
 	}, nil).onServer(goldenCollations, isMaria)
-	a := newAssembler(l, &writer{}, "server", &state{isList: isMaria})
+	a := newAssembler(l, h, "server", &state{isList: isMaria})
+	a.skips, a.skipped = skips, skipped
 	for i := range events {
 		events[i].size = uint32(len(events[i].body) + headerSize)
 		if err := a.event(t.Context(), &events[i]); err != nil {
@@ -144,41 +151,55 @@ func queryBody(schema, text string) []byte {
 	return append(append(append(body, schema...), 0), text...)
 }
 
-func TestAssembler_RefusesWhatItCannotTell(t *testing.T) {
-	recorded := func(kind eventType) event {
-		for _, raw := range events(t, "testdata/mysql.events") {
-			if eventType(raw[4]) == kind && (kind != eventTableMap || strings.Contains(string(raw), "orders")) && (kind != eventWriteRowsV2 || len(raw) > 3000) {
-				return event{kind: kind, body: raw[headerSize : len(raw)-checksumSize]}
-			}
+// refusedEvents is what no server here can be made to send, by what is wrong with it. The transaction is that of gtid.
+type refusedEvents struct {
+	events []event
+	is     func(error) bool
+	words  string
+}
+
+// recorded gives an event that MySQL has sent: of its kind the first, of table maps and rows one of the table orders.
+func recorded(t *testing.T, kind eventType) event {
+	t.Helper()
+	for _, raw := range events(t, "testdata/mysql.events") {
+		if eventType(raw[4]) == kind && (kind != eventTableMap || strings.Contains(string(raw), "orders")) && (kind != eventWriteRowsV2 || len(raw) > 3000) {
+			return event{kind: kind, body: raw[headerSize : len(raw)-checksumSize]}
 		}
-		t.Fatalf("no event of type %d is recorded", kind)
-		return event{}
 	}
-	gtid, table, rows := recorded(eventGTID), recorded(eventTableMap), recorded(eventWriteRowsV2)
-	begin := event{kind: eventQuery, body: queryBody("golden", "BEGIN")}
-	query := func(text string) event { return event{kind: eventQuery, body: queryBody("golden", text)} }
-	for name, c := range map[string]struct {
-		events []event
-		is     func(error) bool
-		words  string
-	}{
+	t.Fatalf("no event of type %d is recorded", kind)
+	return event{}
+}
+
+func statementEvent(text string) event {
+	return event{kind: eventQuery, body: queryBody("golden", text)}
+}
+
+func allRefused(t *testing.T) map[string]refusedEvents {
+	t.Helper()
+	gtid, table, rows, begin := recorded(t, eventGTID), recorded(t, eventTableMap), recorded(t, eventWriteRowsV2), statementEvent("BEGIN")
+	return map[string]refusedEvents{
 		"incident":             {[]event{gtid, {kind: eventIncident}}, isA[*UnsupportedError], "LOST_EVENTS"},
 		"unknown":              {[]event{gtid, {kind: 99}}, isA[*UnsupportedError], "type 99"},
 		"anonymous":            {[]event{{kind: eventAnonymousGTID}}, isA[*UnsupportedError], "gtid_mode=ON"},
 		"no gtid":              {[]event{begin}, isA[*UnsupportedError], "gtid_mode=ON"},
 		"rows without gtid":    {[]event{table, rows}, isA[*UnsupportedError], "gtid_mode=ON"},
 		"rows without a map":   {[]event{gtid, begin, rows}, isA[*CorruptError], "no table map"},
-		"rollback":             {[]event{gtid, begin, table, rows, query("ROLLBACK")}, isA[*UnsupportedError], "rolled back"},
-		"rollback to":          {[]event{gtid, begin, table, rows, query("ROLLBACK TO `s`")}, isA[*UnsupportedError], "savepoint"},
+		"rollback":             {[]event{gtid, begin, table, rows, statementEvent("ROLLBACK")}, isA[*UnsupportedError], "rolled back"},
+		"rollback to":          {[]event{gtid, begin, table, rows, statementEvent("ROLLBACK TO `s`")}, isA[*UnsupportedError], "savepoint"},
 		"no end":               {[]event{gtid, begin, gtid}, isA[*CorruptError], "no end"},
 		"rotate within":        {[]event{gtid, begin, {kind: eventRotate, body: append(make([]byte, 8), "bin.000009"...)}}, isA[*CorruptError], "within"},
 		"torn":                 {[]event{gtid, begin, table, rows, {kind: eventRotate, flags: flagArtificial, body: append(make([]byte, 8), "bin.000009"...)}}, isA[*UnsupportedError], "crashed"},
-		"unknown statement":    {[]event{gtid, begin, query("FROBNICATE orders")}, isA[*StatementError], "FROBNICATE"},
+		"unknown statement":    {[]event{gtid, begin, statementEvent("FROBNICATE orders")}, isA[*StatementError], "FROBNICATE"},
 		"load of no table":     {[]event{gtid, begin, {kind: eventExecuteLoad, body: append(queryBody("golden", "")[:13], append(make([]byte, 13), "golden\x00LOAD"...)...)}}, isA[*StatementError], "LOAD"},
-		"xa commit of nothing": {[]event{gtid, query("XA COMMIT X'31',X'',1")}, isA[*UnsupportedError], "prepared before"},
+		"xa commit of nothing": {[]event{gtid, statementEvent("XA COMMIT X'31',X'',1")}, isA[*UnsupportedError], "prepared before"},
 		"short gtid":           {[]event{{kind: eventGTID, body: gtid.body[:20]}}, isA[*CorruptError], "GTID"},
 		"bad payload":          {[]event{gtid, {kind: eventPayload, body: []byte{2, 1, 9, 0}}}, isA[*CorruptError], "compression 9"},
-	} {
+	}
+}
+
+func TestAssembler_RefusesWhatItCannotTell(t *testing.T) {
+	gtid, table, begin := recorded(t, eventGTID), recorded(t, eventTableMap), statementEvent("BEGIN")
+	for name, c := range allRefused(t) {
 		t.Run(name, func(t *testing.T) {
 			err := feed(t, false, c.events...)
 			if !c.is(err) || !strings.Contains(err.Error(), c.words) || errors.Is(err, ErrConnection) {
@@ -187,15 +208,56 @@ func TestAssembler_RefusesWhatItCannotTell(t *testing.T) {
 		})
 	}
 	for name, passes := range map[string][]event{
-		"ignorable":        {gtid, begin, {kind: 99, flags: flagIgnorable}, query("COMMIT")},
-		"rollback of none": {gtid, begin, query("ROLLBACK")},
-		"dummy rows":       {gtid, begin, table, {kind: eventWriteRowsV2, body: []byte{255, 255, 255, 0, 0, 0, 1, 0, 2, 0, 0}}, query("COMMIT")},
-		"torn before rows": {gtid, begin, {kind: eventRotate, flags: flagArtificial, body: append(make([]byte, 8), "bin.000009"...)}, gtid, query("COMMIT")},
-		"empty query":      {gtid, query("# Dummy event")},
+		"ignorable":        {gtid, begin, {kind: 99, flags: flagIgnorable}, statementEvent("COMMIT")},
+		"rollback of none": {gtid, begin, statementEvent("ROLLBACK")},
+		"dummy rows":       {gtid, begin, table, {kind: eventWriteRowsV2, body: []byte{255, 255, 255, 0, 0, 0, 1, 0, 2, 0, 0}}, statementEvent("COMMIT")},
+		"torn before rows": {gtid, begin, {kind: eventRotate, flags: flagArtificial, body: append(make([]byte, 8), "bin.000009"...)}, gtid, statementEvent("COMMIT")},
+		"empty query":      {gtid, statementEvent("# Dummy event")},
 	} {
 		if err := feed(t, false, passes...); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// counter is a Handler that counts.
+type counter struct{ begun, changes, committed int }
+
+func (c *counter) Begin(context.Context, *Transaction) error  { c.begun++; return nil }
+func (c *counter) Change(_ context.Context, r *Rows) error    { c.changes += len(r.Changes); return nil }
+func (c *counter) Schema(context.Context, *SchemaEvent) error { return nil }
+func (c *counter) Commit(context.Context, *End) error         { c.committed++; return nil }
+func (c *counter) Progress(context.Context, *End) error       { return nil }
+
+// Whatever is in a transaction that is passed over, and whether or not its end can be told: the next one arrives, whole.
+func TestAssembler_PassesOverWhatItCannotTell(t *testing.T) {
+	gtid := recorded(t, eventGTID)
+	header, err := parseGTID(&gtid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := event{kind: eventGTID, body: slices.Clone(gtid.body)}
+	another.body[17]++ // the lowest byte of the number
+	next := []event{another, statementEvent("BEGIN"), recorded(t, eventTableMap), recorded(t, eventWriteRowsV2), statementEvent("COMMIT")}
+	for name, c := range allRefused(t) {
+		t.Run(name, func(t *testing.T) {
+			var left []*Skipped
+			h := &counter{}
+			err := feedTo(t, h, false, map[string]bool{header.gtid(): true}, func(s *Skipped) { left = append(left, s) }, slices.Concat(c.events, next)...)
+			if first := c.events[0]; first.kind != eventGTID || len(first.body) != len(gtid.body) {
+				var refused *RefusedError
+				if !errors.As(err, &refused) || refused.GTID != "" || !strings.Contains(err.Error(), "PURGE BINARY LOGS") || strings.Contains(err.Error(), "--skip") {
+					t.Errorf("what has no GTID: %v", err)
+				}
+				return
+			}
+			if err != nil || h.begun != 1 || h.committed != 1 || h.changes == 0 {
+				t.Errorf("%v; handed over: %+v", err, *h)
+			}
+			if len(left) == 0 || left[0].GTID != header.gtid() {
+				t.Errorf("passed over: %+v", left)
+			}
+		})
 	}
 }
 

@@ -10,63 +10,88 @@ import (
 	"meridian/internal/testenv"
 )
 
+// refusal is a transaction that cannot be turned into exact row changes.
+type refusal struct {
+	name       string
+	flavor     string // "" for both
+	kind       testenv.Kind
+	statements []string
+	check      func(err error) bool
+	words      []string // that the message must have
+}
+
+var refusals = []refusal{
+	{"minimal row image", "", "", []string{"SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE a SET n = 5 WHERE id = 1"},
+		is[binlog.RowImageError], []string{".a ", "binlog_row_image", "FULL"}},
+	{"row image without blobs", "", "", []string{"SET SESSION binlog_row_image = 'NOBLOB'", "UPDATE a SET n = 5 WHERE id = 1"},
+		is[binlog.RowImageError], []string{".a ", "binlog_row_image"}},
+	{"row image without duplicates", "", testenv.KindMariaDB, []string{"SET SESSION binlog_row_image = 'FULL_NODUP'", "UPDATE a SET n = 5 WHERE id = 1"},
+		is[binlog.RowImageError], []string{".a ", "binlog_row_image"}},
+	{"partial JSON", "mysql", "", []string{"SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
+		"UPDATE a SET j = JSON_SET(j, '$.k', 'x') WHERE id = 1"},
+		is[binlog.RowImageError], []string{".a ", "binlog_row_value_options"}},
+	{"a table without a key", "", "", []string{"CREATE TABLE keyless (n INT)", "INSERT INTO keyless VALUES (1)"},
+		is[binlog.MetadataError], []string{".keyless ", "primary key", "exclude"}},
+	{"a key over a prefix", "", "", []string{"CREATE TABLE prefixed (s VARCHAR(50), PRIMARY KEY (s(5)))", "INSERT INTO prefixed VALUES ('x')"},
+		is[binlog.MetadataError], []string{".prefixed ", "prefix"}},
+	{"insert as a statement", "", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO a (id) VALUES (9)"},
+		is[binlog.StatementError], []string{".a ", "binlog_format=ROW", "INSERT INTO a"}},
+	{"update as a statement", "", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE skip_b, a SET a.n = 3, skip_b.n = 4"},
+		is[binlog.StatementError], []string{".a ", "UPDATE"}},
+	{"delete as a statement", "", "", []string{"SET SESSION binlog_format = 'MIXED'", "DELETE FROM a WHERE id = 1"},
+		is[binlog.StatementError], []string{".a ", "DELETE"}},
+	{"load data as a statement", "", "", []string{"SELECT 11, 2 INTO OUTFILE 'PATH'", "SET SESSION binlog_format = 'STATEMENT'",
+		"LOAD DATA INFILE 'PATH' INTO TABLE a (id, n)"}, is[binlog.StatementError], []string{".a ", "LOAD DATA"}},
+	{"a function as a statement", "mysql", "", []string{"SET GLOBAL log_bin_trust_function_creators = 1",
+		"CREATE FUNCTION f() RETURNS INT MODIFIES SQL DATA BEGIN UPDATE a SET n = 8; RETURN 1; END",
+		"SET SESSION binlog_format = 'STATEMENT'", "SELECT f()"}, is[binlog.StatementError], []string{"which one cannot be told"}},
+	{"an own table as a statement", "", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO own_p VALUES (1)"},
+		is[binlog.StatementError], []string{".own_p "}},
+	{"XA", "", "", []string{"XA START 'x1'", "INSERT INTO a (id) VALUES (9)", "XA END 'x1'", "XA PREPARE 'x1'", "XA ROLLBACK 'x1'"},
+		is[binlog.UnsupportedError], []string{"XA", ".a "}},
+	{"XA that is committed", "", "", []string{"XA START 'x4'", "INSERT INTO a (id) VALUES (9)", "XA END 'x4'", "XA PREPARE 'x4'", "XA COMMIT 'x4'"},
+		is[binlog.UnsupportedError], []string{"XA PREPARE", ".a "}},
+	{"XA in one phase", "mysql", "", []string{"XA START 'x5'", "INSERT INTO a (id) VALUES (9)", "XA END 'x5'", "XA COMMIT 'x5' ONE PHASE"},
+		is[binlog.UnsupportedError], []string{"XA", ".a "}},
+	{"a table without a key that is made with its rows", "", testenv.KindMySQL, []string{"CREATE TABLE filled AS SELECT id FROM a"},
+		is[binlog.MetadataError], []string{".filled ", "primary key"}},
+	{"a table without a key that is made with its rows", "mariadb", "", []string{"CREATE TABLE filled AS SELECT id FROM a"},
+		is[binlog.MetadataError], []string{".filled ", "primary key"}},
+	{"create from a select as a statement", "mariadb", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "CREATE TABLE filled (PRIMARY KEY (id)) AS SELECT id FROM a"},
+		is[binlog.StatementError], []string{".filled "}},
+}
+
+// on tells whether the server has such a thing.
+func (c *refusal) on(db *testenv.Database) bool {
+	return (c.flavor == "" || c.flavor == db.Flavor) && (c.kind == "" || c.kind == db.Kind)
+}
+
+// run makes the tables, begins to follow, and has the server write the transaction. It gives where the reading began.
+func (c *refusal) run(t *testing.T, db *testenv.Database) (schema string, from *binlog.Position, f *tail) {
+	t.Helper()
+	schema = db.FreshSchema(t)
+	runIn(t, db, schema, "CREATE TABLE a (id INT PRIMARY KEY, n INT, j JSON, b BLOB)", "CREATE TABLE skip_b (id INT PRIMARY KEY, n INT)",
+		"CREATE TABLE own_p (id INT PRIMARY KEY)", `INSERT INTO a VALUES (1, 2, '{"k": "abcdefghijklmnop"}', 'b')`, "INSERT INTO skip_b VALUES (1, 1)")
+	from = now(t, db)
+	f = follow(t, db, schema, options{from: from})
+	folder := t.TempDir()
+	statements := slices.Clone(c.statements)
+	for i := range statements {
+		statements[i] = strings.ReplaceAll(statements[i], "PATH", folder+"/rows")
+	}
+	runIn(t, db, schema, statements...)
+	return schema, from, f
+}
+
 // What cannot be turned into exact row changes ends Run with an error that names the table, the transaction and what to do.
 func TestTailer_RefusesWhatIsNotExact(t *testing.T) {
-	cases := []struct {
-		name       string
-		flavor     string // "" for both
-		kind       testenv.Kind
-		statements []string
-		check      func(err error) bool
-		words      []string // that the message must have
-	}{
-		{"minimal row image", "", "", []string{"SET SESSION binlog_row_image = 'MINIMAL'", "UPDATE a SET n = 5 WHERE id = 1"},
-			is[binlog.RowImageError], []string{".a ", "binlog_row_image", "FULL"}},
-		{"row image without blobs", "", "", []string{"SET SESSION binlog_row_image = 'NOBLOB'", "UPDATE a SET n = 5 WHERE id = 1"},
-			is[binlog.RowImageError], []string{".a ", "binlog_row_image"}},
-		{"row image without duplicates", "", testenv.KindMariaDB, []string{"SET SESSION binlog_row_image = 'FULL_NODUP'", "UPDATE a SET n = 5 WHERE id = 1"},
-			is[binlog.RowImageError], []string{".a ", "binlog_row_image"}},
-		{"partial JSON", "mysql", "", []string{"SET SESSION binlog_row_value_options = 'PARTIAL_JSON'",
-			"UPDATE a SET j = JSON_SET(j, '$.k', 'x') WHERE id = 1"},
-			is[binlog.RowImageError], []string{".a ", "binlog_row_value_options"}},
-		{"a table without a key", "", "", []string{"CREATE TABLE keyless (n INT)", "INSERT INTO keyless VALUES (1)"},
-			is[binlog.MetadataError], []string{".keyless ", "primary key", "exclude"}},
-		{"a key over a prefix", "", "", []string{"CREATE TABLE prefixed (s VARCHAR(50), PRIMARY KEY (s(5)))", "INSERT INTO prefixed VALUES ('x')"},
-			is[binlog.MetadataError], []string{".prefixed ", "prefix"}},
-		{"insert as a statement", "", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO a (id) VALUES (9)"},
-			is[binlog.StatementError], []string{".a ", "binlog_format=ROW", "INSERT INTO a"}},
-		{"update as a statement", "", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "UPDATE skip_b, a SET a.n = 3, skip_b.n = 4"},
-			is[binlog.StatementError], []string{".a ", "UPDATE"}},
-		{"delete as a statement", "", "", []string{"SET SESSION binlog_format = 'MIXED'", "DELETE FROM a WHERE id = 1"},
-			is[binlog.StatementError], []string{".a ", "DELETE"}},
-		{"load data as a statement", "", "", []string{"SELECT 11, 2 INTO OUTFILE 'PATH'", "SET SESSION binlog_format = 'STATEMENT'",
-			"LOAD DATA INFILE 'PATH' INTO TABLE a (id, n)"}, is[binlog.StatementError], []string{".a ", "LOAD DATA"}},
-		{"a function as a statement", "mysql", "", []string{"SET GLOBAL log_bin_trust_function_creators = 1",
-			"CREATE FUNCTION f() RETURNS INT MODIFIES SQL DATA BEGIN UPDATE a SET n = 8; RETURN 1; END",
-			"SET SESSION binlog_format = 'STATEMENT'", "SELECT f()"}, is[binlog.StatementError], []string{"which one cannot be told"}},
-		{"an own table as a statement", "", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "INSERT INTO own_p VALUES (1)"},
-			is[binlog.StatementError], []string{".own_p "}},
-		{"XA", "", "", []string{"XA START 'x1'", "INSERT INTO a (id) VALUES (9)", "XA END 'x1'", "XA PREPARE 'x1'", "XA ROLLBACK 'x1'"},
-			is[binlog.UnsupportedError], []string{"XA", ".a "}},
-		{"create from a select as a statement", "mariadb", "", []string{"SET SESSION binlog_format = 'STATEMENT'", "CREATE TABLE filled (PRIMARY KEY (id)) AS SELECT id FROM a"},
-			is[binlog.StatementError], []string{".filled "}},
-	}
 	onEach(t, func(t *testing.T, db *testenv.Database) {
-		for _, c := range cases {
-			if c.flavor != "" && c.flavor != db.Flavor || c.kind != "" && c.kind != db.Kind {
+		for _, c := range refusals {
+			if !c.on(db) {
 				continue
 			}
 			t.Run(c.name, func(t *testing.T) {
-				schema := db.FreshSchema(t)
-				runIn(t, db, schema, "CREATE TABLE a (id INT PRIMARY KEY, n INT, j JSON, b BLOB)", "CREATE TABLE skip_b (id INT PRIMARY KEY, n INT)",
-					"CREATE TABLE own_p (id INT PRIMARY KEY)", `INSERT INTO a VALUES (1, 2, '{"k": "abcdefghijklmnop"}', 'b')`, "INSERT INTO skip_b VALUES (1, 1)")
-				f := follow(t, db, schema, options{})
-				folder := t.TempDir()
-				statements := slices.Clone(c.statements)
-				for i := range statements {
-					statements[i] = strings.ReplaceAll(statements[i], "PATH", folder+"/rows")
-				}
-				runIn(t, db, schema, statements...)
+				_, _, f := c.run(t, db)
 				err := f.wait()
 				if !c.check(err) || errors.Is(err, binlog.ErrConnection) {
 					t.Fatalf("got %v", err)

@@ -125,6 +125,10 @@ func (a *assembler) passOver(ctx context.Context, e *event) error {
 		return a.endPassing(ctx)
 	case eventExecuteLoad:
 		p.left("LOAD DATA")
+		if q, err := loadQuery(e); err == nil {
+			st := parseStatement(q.utf8(a.layouts.known), q.ansiQuotes, q.noBackslash)
+			a.passTargets(&q, st.targets)
+		}
 	case eventIncident:
 		p.left("an incident")
 		if !a.tx.explicit { // nothing else comes

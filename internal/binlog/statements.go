@@ -123,14 +123,9 @@ func (a *assembler) schema(ctx context.Context, q *query, st *statement, text []
 	return nil
 }
 
-// load takes LOAD DATA that was logged as a statement: its text stands behind the fields of a QUERY event and its own.
+// load takes LOAD DATA that was logged as a statement.
 func (a *assembler) load(e *event) error {
-	const fields = 4 + 4 + 1 + 2 + 2 // as in a QUERY event
-	const own = 4 + 4 + 4 + 1
-	if len(e.body) < fields+own {
-		return a.corrupt("", errShortEvent)
-	}
-	q, err := parseQuery(slices.Concat(e.body[:fields], e.body[fields+own:]), false)
+	q, err := loadQuery(e)
 	if err != nil {
 		return a.corrupt("", err)
 	}
@@ -143,6 +138,16 @@ func (a *assembler) load(e *event) error {
 		return &StatementError{GTID: a.gtid(), Query: short(text), Reason: "LOAD DATA into a table that cannot be told"}
 	}
 	return a.targets(&q, st.targets, text, "LOAD DATA was logged as a statement")
+}
+
+// loadQuery reads an EXECUTE_LOAD_QUERY event: its text stands behind the fields of a QUERY event and its own.
+func loadQuery(e *event) (query, error) {
+	const fields = 4 + 4 + 1 + 2 + 2 // as in a QUERY event
+	const own = 4 + 4 + 4 + 1
+	if len(e.body) < fields+own {
+		return query{}, errShortEvent
+	}
+	return parseQuery(slices.Concat(e.body[:fields], e.body[fields+own:]), false)
 }
 
 // xaPrepare ends an XA transaction of tables that are none of ours. Its commit will come later, or never, unless it was
