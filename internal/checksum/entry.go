@@ -17,6 +17,9 @@ type Entry struct {
 	// Sequence numbers the local write that made the entry, so that one can ask whether the bus has acknowledged it.
 	// 0: not local, or durable and therefore acknowledged.
 	Sequence uint64
+	// Label gives the key's values where the key does not (row.Table.KeyLabel). "" where it is not needed, or not known: of a
+	// row that was deleted before it was ever seen.
+	Label string
 }
 
 // slot is an Entry in memory, with names replaced by their numbers.
@@ -27,6 +30,7 @@ type slot struct {
 	region   uint16
 	columns  uint16
 	flags    uint8
+	label    string
 }
 
 const (
@@ -41,13 +45,13 @@ func (s slot) live() bool { return s.flags&flagDeleted == 0 }
 var errBadEntry = errors.New("the ledger file holds an entry that cannot be read")
 
 // appendSlot writes a slot as it stands in the file: flags, region and columns as uvarints, time and digest as eight
-// bytes each, big-endian. The sequence is not kept: what is in the file has been acknowledged.
+// bytes each, big-endian, and the label. The sequence is not kept: what is in the file has been acknowledged.
 func appendSlot(dst []byte, s slot) []byte {
 	dst = append(dst, s.flags)
 	dst = binary.AppendUvarint(dst, uint64(s.region))
 	dst = binary.AppendUvarint(dst, uint64(s.columns))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(s.time))
-	return binary.BigEndian.AppendUint64(dst, s.digest)
+	return append(binary.BigEndian.AppendUint64(dst, s.digest), s.label...)
 }
 
 func readSlot(b []byte) (slot, error) {
@@ -63,11 +67,15 @@ func readSlot(b []byte) (slot, error) {
 		}
 		*into, b = uint16(n), b[size:]
 	}
-	if len(b) != 16 {
+	const times = 16
+	if len(b) < times {
 		return slot{}, errBadEntry
 	}
 	s.time = int64(binary.BigEndian.Uint64(b))
 	s.digest = binary.BigEndian.Uint64(b[8:])
+	if len(b) > times {
+		s.label = string(b[times:])
+	}
 	return s, nil
 }
 

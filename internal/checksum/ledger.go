@@ -282,12 +282,14 @@ func (l *Ledger) get(file *bbolt.Bucket, key []byte) (slot, bool, error) {
 	return s, err == nil, err
 }
 
-func (l *Ledger) entry(s slot) Entry {
-	e := Entry{Digest: s.digest, Deleted: !s.live(), Suspect: s.flags&flagSuspect != 0, Sequence: s.sequence}
+func (l *Ledger) entry(s slot) Entry { return entryOf(s, l.regions.names, l.columns.names) }
+
+func entryOf(s slot, regions, columns []string) Entry {
+	e := Entry{Digest: s.digest, Deleted: !s.live(), Suspect: s.flags&flagSuspect != 0, Sequence: s.sequence, Label: s.label}
 	if s.flags&flagBaseline == 0 {
-		e.Version = row.Version{Time: s.time, Region: l.regions.names[s.region]}
+		e.Version = row.Version{Time: s.time, Region: regions[s.region]}
 	}
-	if id := l.columns.names[s.columns]; len(id) == 8 {
+	if id := columns[s.columns]; len(id) == 8 {
 		e.Columns = binary.BigEndian.Uint64([]byte(id))
 	}
 	return e

@@ -73,6 +73,7 @@ func (l *Ledger) stamp(file *bbolt.Bucket, w *Local) error {
 	c.Version = v
 	return l.put(at, c.Key, old, found, Entry{
 		Version: v, Digest: c.Digest, Columns: c.Table.ColumnsID(), Deleted: c.Op == row.Delete, Sequence: w.Sequence,
+		Label: string(c.Table.KeyLabel(c.Row())),
 	})
 }
 
@@ -83,7 +84,8 @@ type Replayed struct {
 	Digest  uint64 // of the row as the binlog shows it
 	Columns uint64
 	Deleted bool
-	Suspect bool // the binlog shows another row than the provenance
+	Suspect bool   // the binlog shows another row than the provenance
+	Label   string // see Entry
 }
 
 // Replay enters what an apply transaction did. It returns how many entries were newer than what replaced them: always
@@ -116,7 +118,7 @@ func (l *Ledger) replay(file *bbolt.Bucket, r *Replayed) (wentBack bool, err err
 	if err != nil {
 		return false, fmt.Errorf("table %s: %w", r.Table, err)
 	}
-	e := Entry{Version: r.Version, Digest: r.Digest, Columns: r.Columns, Deleted: r.Deleted, Suspect: r.Suspect}
+	e := Entry{Version: r.Version, Digest: r.Digest, Columns: r.Columns, Deleted: r.Deleted, Suspect: r.Suspect, Label: r.Label}
 	return found && l.entry(old).Version.Newer(r.Version), l.put(at, r.Key, old, found, e)
 }
 
@@ -137,6 +139,9 @@ func (l *Ledger) put(at tableShard, key row.Key, old slot, found bool, e Entry) 
 	if err != nil {
 		return err
 	}
+	if s.label == "" {
+		s.label = old.label
+	}
 	total := l.sums[at]
 	if total == nil {
 		total = &sums{}
@@ -155,7 +160,7 @@ func (l *Ledger) put(at tableShard, key row.Key, old slot, found bool, e Entry) 
 }
 
 func (l *Ledger) slot(e Entry) (slot, error) {
-	s := slot{time: e.Version.Time, digest: e.Digest, sequence: e.Sequence}
+	s := slot{time: e.Version.Time, digest: e.Digest, sequence: e.Sequence, label: e.Label}
 	region, err := l.regions.number(e.Version.Region)
 	if err != nil {
 		return slot{}, err

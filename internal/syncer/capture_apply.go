@@ -62,6 +62,7 @@ func (c *Capture) replay(change *row.Change, w *propagate.Written) error {
 	r := checksum.Replayed{
 		Place:   checksum.Place{Table: w.Table, Key: w.Key},
 		Version: w.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(), Deleted: deleted,
+		Label: string(change.Table.KeyLabel(change.Row())),
 	}
 	if deleted != (w.Op == row.Delete) || !deleted && r.Columns == w.Columns && r.Digest != w.Digest {
 		r.Suspect = true

@@ -222,6 +222,7 @@ func (r *rebuild) collect(ctx context.Context, executed string) error {
 		}
 		_, err = r.p.ledger.Replay([]checksum.Replayed{{
 			Place: placeOf(c), Version: c.Version, Digest: c.Digest, Columns: c.Table.ColumnsID(), Deleted: c.Op == row.Delete,
+			Label: string(c.Table.KeyLabel(c.Row())),
 		}})
 		if err == nil && r.p.ledger.Recent() >= r.s.cfg.FlushEntries {
 			err = r.flush(ctx, checksum.Cut{})
