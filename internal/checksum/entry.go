@@ -2,7 +2,7 @@ package checksum
 
 import (
 	"encoding/binary"
-	"errors"
+	"fmt"
 
 	"meridian/internal/row"
 )
@@ -42,7 +42,7 @@ const (
 func (s slot) live() bool { return s.flags&flagDeleted == 0 }
 
 // errBadEntry is returned when bytes in the file are no entry: the file is damaged, and counts as lost.
-var errBadEntry = errors.New("the ledger file holds an entry that cannot be read")
+var errBadEntry = fmt.Errorf("%w: an entry in it cannot be read", ErrDamaged)
 
 // appendSlot writes a slot as it stands in the file: flags, region and columns as uvarints, time and digest as eight
 // bytes each, big-endian, and the label. The sequence is not kept: what is in the file has been acknowledged.

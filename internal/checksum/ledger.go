@@ -7,10 +7,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/bbolt"
-	berrors "go.etcd.io/bbolt/errors"
 
 	"meridian/internal/row"
 )
@@ -75,7 +73,7 @@ type Options struct {
 // Lock order: mu, then frontier.mu. bbolt's own locks come last.
 type Ledger struct {
 	opts     Options
-	db       *bbolt.DB
+	db       *file
 	frontier *frontier
 
 	mu      sync.RWMutex
@@ -101,14 +99,9 @@ type tableShard struct {
 
 // Open opens the ledger file, or makes one. The folder must exist.
 func Open(opts Options) (*Ledger, error) {
-	db, err := bbolt.Open(opts.Path, 0o600, &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true})
-	switch {
-	case errors.Is(err, berrors.ErrTimeout):
-		return nil, fmt.Errorf("%s: %w", opts.Path, ErrLocked)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return nil, fmt.Errorf("%s: %w: %w", opts.Path, ErrDamaged, err)
-	case err != nil:
-		return nil, fmt.Errorf("opening the ledger %s: %w", opts.Path, err)
+	db, err := openFile(opts.Path)
+	if err != nil {
+		return nil, err
 	}
 	if opts.Reached == nil {
 		opts.Reached = func(string) {}
@@ -193,14 +186,6 @@ func (l *Ledger) load() error {
 
 // Close closes the file. What was not flushed is lost, and read from the binlog again.
 func (l *Ledger) Close() error { return l.db.Close() }
-
-// Remove deletes a ledger's file, so that the next Open starts an empty one.
-func Remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("removing the ledger: %w", err)
-	}
-	return nil
-}
 
 // Checkpoint gives what the last flush stored: the checkpoint, and for each shard an offset of the region's own topic
 // before which nothing is newer than the checkpoint. nil when nothing was ever flushed, or when a rebuild was not finished.

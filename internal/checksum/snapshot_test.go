@@ -49,9 +49,13 @@ func TestSnapshot_GivesEveryEntryAsItWas(t *testing.T) {
 			if err != nil {
 				t.Fatalf("snapshot: %v", err)
 			}
-			defer s.Close()
 			snapshots = append(snapshots, s)
 		}
+		defer func() {
+			for _, s := range snapshots {
+				_ = s.Close() // it has only read
+			}
+		}()
 		was := map[row.Key]int64{}
 		for id, v := range want {
 			if key := change(t, id, 0, row.Insert).Key; key >= from {
@@ -106,14 +110,14 @@ func TestEntry_KeepsTheLabelOfItsKey(t *testing.T) {
 	c := &row.Change{Table: names, Op: row.Insert, Key: key, After: image, Digest: names.Digest(key, image)}
 	stamp(t, l, c, 5)
 	at := checksum.Place{Table: "shop.names", Key: key}
-	if _, err := l.Replay([]checksum.Replayed{{Place: at, Version: row.Version{Time: 9, Region: "b"}, Deleted: true}}); err != nil {
+	if _, err = l.Replay([]checksum.Replayed{{Place: at, Version: row.Version{Time: 9, Region: "b"}, Deleted: true}}); err != nil {
 		t.Fatal(err)
 	}
 	l.Freeze(checksum.Cut{Own: make([]uint64, 4)})
-	if _, err := l.Flush(t.Context()); err != nil {
+	if _, err = l.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Close(); err != nil {
+	if err = l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	l = open(t, path, nil)
