@@ -55,10 +55,11 @@ func (e *DeniedError) Unwrap() error { return e.Err }
 type TooLargeError struct {
 	Topic     string
 	Partition int
-	Index     int // of the record in the list
-	Written   int // how many of the records before it are written, acknowledged
-	Bytes     int // of the record, uncompressed, with key and headers
-	Limit     int // max_record_bytes; 0 when it was the broker that refused it
+	Index     int   // of the record in the list
+	Written   int   // how many of the records before it are written, acknowledged
+	Next      int64 // the offset behind those
+	Bytes     int   // of the record, uncompressed, with key and headers
+	Limit     int   // max_record_bytes; 0 when it was the broker that refused it
 }
 
 func (e *TooLargeError) Error() string {

@@ -21,7 +21,7 @@ var produceVersions = apiRange{7, 8}
 // between the requests of a long list, the second holds, and the first record is before first.)
 //
 // Errors: *TransientError (Unknown says whether records may be written all the same; the caller tries the same records again, and may
-// then have them twice), *TooLargeError (names a record; nothing was written), *DeniedError, *TopicError, ErrClosed, the context's
+// then have them twice), *TooLargeError (names a record, and how many before it were written), *DeniedError, *TopicError, ErrClosed, the context's
 // error (the outcome is unknown), and others that say that the request was wrong.
 func (c *Client) Produce(ctx context.Context, topic string, partition int, records []Record) (first int64, err error) {
 	if len(records) == 0 {
@@ -32,24 +32,25 @@ func (c *Client) Produce(ctx context.Context, topic string, partition int, recor
 			return 0, &TooLargeError{Topic: topic, Partition: partition, Index: i, Bytes: size, Limit: c.cfg.MaxRecordBytes}
 		}
 	}
+	next := int64(0) // the offset behind what is done
 	for done := 0; done < len(records); {
 		n := c.fitting(topic, records[done:])
 		first, err = c.produce(ctx, topic, partition, records[done:done+n])
 		var refused *TooLargeError
 		switch {
 		case err == nil:
-			first -= int64(done)
 			done += n
+			next = first + int64(n)
 		case !errors.As(err, &refused):
 			return 0, partly(err, done)
 		case n == 1:
-			refused.Index, refused.Bytes, refused.Written = done, recordSize(&records[done]), done
+			refused.Index, refused.Bytes, refused.Written, refused.Next = done, recordSize(&records[done]), done, next
 			return 0, err
 		default:
 			c.learnLimit(topic, records[done:done+n])
 		}
 	}
-	return first, nil
+	return next - int64(len(records)), nil
 }
 
 // partly makes an error say that records have been written before it happened.

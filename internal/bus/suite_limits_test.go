@@ -95,8 +95,8 @@ func splitsWhatTheBrokerRefuses(t *testing.T, b *broker) {
 	list = append(list[:10], Record{Value: make([]byte, 30000)})
 	_, err := c.Produce(testContext(t), topic, 0, list)
 	var large *TooLargeError
-	if !errors.As(err, &large) || large.Index != 10 || large.Written != 10 || large.Limit != 0 {
-		t.Errorf("error %v, want that the broker refuses record 10", err)
+	if !errors.As(err, &large) || large.Index != 10 || large.Written != 10 || large.Next != 110 || large.Limit != 0 {
+		t.Errorf("error %+v, want that the broker refuses record 10, behind offset 109", large)
 	}
 }
 

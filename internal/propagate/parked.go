@@ -172,11 +172,11 @@ func (t *MySQLTarget) Refused(ctx context.Context, id uint64, state ParkState, a
 
 // TooLarge implements Undeliverable: the change becomes a dead change in the region where it was written. Its place is
 // its version, as it has no offset.
-func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record) error {
+func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record, why *bus.TooLargeError) error {
 	c := m.Change
 	p := Park{
 		Offset: uint64(c.Version.Time), State: Dead, Reason: "too_large",
-		Detail: fmt.Sprintf("a record of %d bytes; bus.max_record_bytes and the topic's max.message.bytes bound it", r.Size()),
+		Detail: why.Error(),
 		Table:  c.Table.String(), Key: c.Key, Version: c.Version, Record: r.Marshal(),
 	}
 	err := insertParked(ctx, t.server.DB, m.Source.Region, shard, &p)

@@ -57,7 +57,7 @@ func (p *topic) Produce(_ context.Context, _ string, partition int, records []bu
 
 type nothingDead struct{ *testing.T }
 
-func (n nothingDead) TooLarge(context.Context, int, *envelope.Message, bus.Record) error {
+func (n nothingDead) TooLarge(context.Context, int, *envelope.Message, bus.Record, *bus.TooLargeError) error {
 	n.Error("a change was called too large")
 	return nil
 }

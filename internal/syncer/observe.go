@@ -69,6 +69,13 @@ func (o *observer) Heard(w *envelope.WatermarkMark) {
 	o.p.collector.Heard(checksum.Word{Region: w.Region, Shard: w.Shard, Applied: w.Applied})
 }
 
+// answered hears of each request to the bus.
+func (s *Syncer) answered(_ int, err error) {
+	if err != nil {
+		s.cfg.Metrics.retries.WithLabelValues("publish", "bus").Inc()
+	}
+}
+
 // acknowledged hears of each message that the bus has.
 func (s *Syncer) acknowledged(m *envelope.Message) {
 	if m.Change != nil {

@@ -220,7 +220,7 @@ func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]pr
 		RequestBytes: 1 << 20, PendingBytes: c.PendingBytes, Retry: c.Retry,
 	}, ends, propagate.PublisherDeps{
 		Producer: p.home, Undeliverable: p.target, Clock: c.Clock, Log: c.Log, Reached: c.Reached,
-		Acknowledged: s.acknowledged, Retried: func(error) { c.Metrics.retries.WithLabelValues("publish", "bus").Inc() },
+		Acknowledged: s.acknowledged, Answered: s.answered,
 	})
 	p.collector = checksum.NewCollector(p.ledger, append(c.sourceNames(), c.Region))
 	p.capture = newCapture(s, p, known)

@@ -3,6 +3,7 @@ package syncer_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,40 @@ func TestTooLarge_StaysWhereItWasWritten(t *testing.T) {
 	if got := a.rows("SELECT state, reason, source FROM meridian.parked"); got != "\"dead\" \"too_large\" \"a\" \n" {
 		t.Errorf("dead changes: %s", got)
 	}
+}
+
+// A topic may take less than the configuration allows: what its broker alone refuses is a dead change as well.
+func TestTooLarge_ForTheTopicAloneStaysWhereItWasWritten(t *testing.T) {
+	r := newRegions(t, 1, testenv.KindMySQL, testenv.KindMySQL)
+	a, b := r.list[0], r.list[1]
+	c, err := bus.Dial(r.broker.ClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.EnsureTopic(t.Context(), bus.Topic{Name: a.cfg.Topic, Partitions: 1, ReplicationFactor: 1, MaxRecordBytes: 64 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	r.exec("CREATE TABLE orders (id INT PRIMARY KEY, body MEDIUMBLOB)")
+	r.start()
+	large := make([]byte, 300<<10)
+	if _, err := rand.NewChaCha8([32]byte{}).Read(large); err != nil { // does not compress
+		t.Fatal(err)
+	}
+	a.exec("INSERT INTO orders VALUES (1, 'small')")
+	a.exec("INSERT INTO orders VALUES (2, 'small'), (3, ?), (4, 'small')", large)
+	a.exec("INSERT INTO orders VALUES (5, ?)", large)
+	a.exec("INSERT INTO orders VALUES (6, 'small')")
+	eventually(t, "the others arrive", func() error {
+		if got := b.rows("SELECT id FROM orders"); got != "\"1\" \n\"2\" \n\"4\" \n\"6\" \n" {
+			return errors.New(got)
+		}
+		return nil
+	})
+	if got := a.rows("SELECT state, reason, detail LIKE '%max.message.bytes%' FROM meridian.parked"); got != strings.Repeat("\"dead\" \"too_large\" \"1\" \n", 2) {
+		t.Errorf("dead changes: %s", got)
+	}
+	r.waitSettled()
 }
 
 // With one shard the other regions see whole transactions, however small their batches are.
