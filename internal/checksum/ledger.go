@@ -86,7 +86,8 @@ type Ledger struct {
 	floors  map[string]int64 // new stamps of these rows stay above these times (a rebuilt ledger; see Floor)
 	rows    uint64           // live rows
 
-	latest atomic.Int64 // greatest commit time passed, in microseconds
+	latest    atomic.Int64  // greatest commit time passed, in microseconds
+	collected atomic.Uint64 // see Collected
 
 	flushes uint64 // how many cuts the file has seen; numbers tombstones for collection
 	scratch []byte // of the writer

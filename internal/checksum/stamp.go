@@ -54,9 +54,9 @@ func (l *Ledger) stamp(file *bbolt.Bucket, w *Local) error {
 	v := row.Version{Time: w.Time, Region: l.opts.Region}
 	if found {
 		c.Overwrote = l.entry(old).Version
-		if !c.Overwrote.IsBaseline() {
-			v.Time = max(v.Time, old.time+1)
-		}
+	}
+	if !c.Overwrote.IsBaseline() {
+		v.Time = max(v.Time, old.time+1)
 	} else if !w.FromColumn {
 		// Its tombstone may have gone, since a later commit than the delete has passed. A clock that goes back after that would put
 		// the row below a tombstone that another region still has.

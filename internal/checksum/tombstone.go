@@ -146,6 +146,9 @@ func (l *Ledger) collect(upTo uint64, held func(string, row.Key) bool) (int, err
 				continue
 			}
 			done = append(done, append([]byte{}, k...))
+			if removed == 0 {
+				l.collected.Add(1)
+			}
 			if err := entries.Delete(place); err != nil {
 				return err
 			}

@@ -1,0 +1,60 @@
+package checksum
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// ErrCollected is returned by Baseline when tombstones have gone since its rows were read: one of the rows may have been
+// deleted since, and nothing would tell. Read them again.
+var ErrCollected = errors.New("tombstones were collected while the rows were read")
+
+// Base is a row that was there before anything was known of it.
+type Base struct {
+	Place
+	Digest  uint64
+	Columns uint64
+	Label   string // see Entry
+}
+
+// Baseline enters rows that were read from the database, with the version that is older than all others, and returns how
+// many. The writer has passed a place in the binlog behind the reading; collected is what Collected gave before it.
+//
+// A row that has an entry is left alone: whatever touched it has passed the tailer. One that has none was not touched up
+// to where the tailer is now, so it is as it was read.
+func (l *Ledger) Baseline(rows []Base, collected uint64) (entered int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err = l.db.View(func(tx *bbolt.Tx) error {
+		b := tx.Bucket(bucketEntries)
+		// Counted before the tombstones are removed: whoever does not see one sees the count.
+		if l.collected.Load() != collected {
+			return ErrCollected
+		}
+		for i := range rows {
+			r := &rows[i]
+			at, err := l.place(r.Table, r.Key)
+			if err != nil {
+				return err
+			}
+			old, found, err := l.get(b, l.scratch)
+			if err != nil {
+				return fmt.Errorf("table %s: %w", r.Table, err)
+			}
+			if found {
+				continue
+			}
+			if err := l.put(at, r.Key, old, false, Entry{Digest: r.Digest, Columns: r.Columns, Label: r.Label}); err != nil {
+				return err
+			}
+			entered++
+		}
+		return nil
+	})
+	return entered, err
+}
+
+// Collected counts the times that tombstones have gone.
+func (l *Ledger) Collected() uint64 { return l.collected.Load() }
