@@ -270,7 +270,6 @@ func (a *assembler) endUnlessExplicit(ctx context.Context) error {
 // endPassing ends the transaction that is passed over.
 func (a *assembler) endPassing(ctx context.Context) error {
 	p := a.tx.passing
-	a.tx.skip = 0 // what an earlier Run has handed over of it stays handed over
 	if err := a.commit(ctx); err != nil {
 		return err
 	}

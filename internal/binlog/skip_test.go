@@ -244,3 +244,37 @@ func TestTailer_PassesOverADamagedEvent(t *testing.T) {
 		})
 	}
 }
+
+// A server that could not write its binlog says so in an incident event: MySQL under a GTID of its own, MariaDB between the
+// transactions. Either way there is a way on, and it is the one that the error names.
+func TestTailer_GoesOnBehindAnIncident(t *testing.T) {
+	for _, kind := range kinds {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			db := testenv.Own(t, kind, testenv.Args("--max-binlog-stmt-cache-size=4096", "--loose-slave-connections-needed-for-purge=0"))
+			schema := db.FreshSchema(t)
+			runIn(t, db, schema, "CREATE TABLE a (id INT PRIMARY KEY)", "CREATE TABLE skip_m (id INT PRIMARY KEY, s LONGTEXT) ENGINE=MyISAM")
+			from := now(t, db)
+			f := follow(t, db, schema, options{from: from})
+			if _, err := db.DB.ExecContext(t.Context(), "INSERT INTO "+schema+".skip_m VALUES (1, repeat('x', 500000)), (2, repeat('y', 500000))"); err == nil {
+				t.Fatal("the server had room for the statement")
+			}
+			if db.Flavor == "mysql" {
+				second := passOver(t, db, schema, from, refusedBy(t, f).GTID)
+				second.nextArrives(db, schema)
+				if len(second.left) != 1 || !slices.Equal(second.left[0].Kinds, []string{"an incident"}) {
+					t.Errorf("passed over: %+v", second.left)
+				}
+				return
+			}
+			err := f.wait()
+			var refused *binlog.RefusedError
+			if !errors.As(err, &refused) || refused.GTID != "" || !strings.Contains(err.Error(), "FLUSH BINARY LOGS") || !strings.Contains(err.Error(), "PURGE BINARY LOGS TO") {
+				t.Fatalf("the tailer ended with: %v", err)
+			}
+			runIn(t, db, schema, "FLUSH BINARY LOGS")
+			purge(t, db, schema)
+			passOver(t, db, schema, from).nextArrives(db, schema)
+		})
+	}
+}
