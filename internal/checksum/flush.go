@@ -29,6 +29,7 @@ type frozen struct {
 	applied map[SourceShard]uint64
 	latest  int64
 	names   [3][]string
+	notes   map[string][]byte
 }
 
 // Freeze sets aside everything up to now, to be written by Flush. It returns false, and does nothing, while an earlier
@@ -41,7 +42,7 @@ func (l *Ledger) Freeze(cut Cut) bool {
 	}
 	f := &frozen{
 		cut: cut, entries: l.active, sums: map[tableShard][]byte{}, applied: l.frontier.copyApplied(), latest: l.latest.Load(),
-		names: [3][]string{l.tables.names, l.regions.names, l.columns.names},
+		names: [3][]string{l.tables.names, l.regions.names, l.columns.names}, notes: l.takeNotes(),
 	}
 	for at, s := range l.sums {
 		if s.dirty {
@@ -145,6 +146,9 @@ func (l *Ledger) writeMeta(tx *bbolt.Tx, f *frozen) error {
 		if err := tx.Bucket(bucketApplied).Put(k, binary.BigEndian.AppendUint64(nil, next)); err != nil {
 			return err
 		}
+	}
+	if err := writeNotes(tx, f.notes); err != nil {
+		return err
 	}
 	meta := tx.Bucket(bucketMeta)
 	if err := meta.Put(metaCheckpoint, f.cut.Checkpoint); err != nil {

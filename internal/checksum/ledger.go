@@ -38,6 +38,7 @@ var (
 	bucketApplied    = []byte("applied")
 	bucketTombstones = []byte("tombstones")
 	bucketFloors     = []byte("floors")
+	bucketNotes      = []byte("notes")
 
 	metaIdentity   = []byte("identity")
 	metaShare      = []byte("share")
@@ -85,6 +86,8 @@ type Ledger struct {
 	sums    map[tableShard]*sums
 	floors  map[string]int64 // new stamps of these rows stay above these times (a rebuilt ledger; see Floor)
 	rows    uint64           // live rows
+	notes   map[string][]byte
+	noted   map[string]bool // the names of notes that have changed since the last freeze
 
 	latest    atomic.Int64  // greatest commit time passed, in microseconds
 	collected atomic.Uint64 // see Collected
@@ -115,6 +118,7 @@ func Open(opts Options) (*Ledger, error) {
 		active:  map[string]slot{},
 		sums:    map[tableShard]*sums{},
 		floors:  map[string]int64{},
+		notes:   map[string][]byte{}, noted: map[string]bool{},
 	}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -128,7 +132,7 @@ func (l *Ledger) identity() string {
 
 func (l *Ledger) load() error {
 	err := l.db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bucketMeta, bucketTables, bucketRegions, bucketColumns, bucketEntries, bucketSums, bucketApplied, bucketTombstones, bucketFloors} {
+		for _, b := range [][]byte{bucketMeta, bucketTables, bucketRegions, bucketColumns, bucketEntries, bucketSums, bucketApplied, bucketTombstones, bucketFloors, bucketNotes} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -171,7 +175,10 @@ func (l *Ledger) load() error {
 			l.flushes = binary.BigEndian.Uint64(b)
 			l.latest.Store(int64(binary.BigEndian.Uint64(b[8:])))
 		}
-		if err := l.loadFloors(tx); err != nil {
+		if err := errors.Join(l.loadFloors(tx), l.loadNotes(tx)); err != nil {
+			return err
+		}
+		if err := l.loadWarnings(tx); err != nil {
 			return err
 		}
 		return tx.Bucket(bucketApplied).ForEach(func(k, v []byte) error {
@@ -265,6 +272,9 @@ func (l *Ledger) get(file *bbolt.Bucket, key []byte) (slot, bool, error) {
 		return slot{}, false, nil
 	}
 	s, err := readSlot(v)
+	if err == nil && (int(s.region) >= len(l.regions.names) || int(s.columns) >= len(l.columns.names)) {
+		err = errBadEntry
+	}
 	return s, err == nil, err
 }
 
