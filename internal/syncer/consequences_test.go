@@ -105,22 +105,48 @@ func TestGapLock_KeepsALocalInsertOutBesideADeleteOfAnAbsentRow(t *testing.T) {
 	written := g.arm("apply.written")
 	a.exec("DELETE FROM orders WHERE id = 5")
 	written.wait() // after a first attempt that found no row to delete
-	conn, err := b.open().Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err = conn.ExecContext(t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil {
-		t.Fatal(err)
-	}
-	_, err = conn.ExecContext(t.Context(), "INSERT INTO orders VALUES (5, 'again', 6)")
-	var e *mysql.MySQLError
-	if !errors.As(err, &e) || e.Number != 1205 {
-		t.Errorf("a local insert beside the delete ended with %v, want a lock timeout", err)
-	}
+	b.locked("INSERT INTO orders VALUES (5, 'again', 6)")
 	written.release()
 	b.exec("INSERT INTO orders VALUES (5, 'again', 6)")
 	r.waitRows(all, "\"1\" \"x\" \"1\" \n\"5\" \"again\" \"6\" \n")
+}
+
+// The same where the ledger knows that the row is gone: a delete that is newer than its tombstone keeps the key, too.
+func TestGapLock_KeepsALocalInsertOutBesideADeleteThatIsNewerThanTheTombstone(t *testing.T) {
+	a, b, g, r := two(t, ordersDDL)
+	a.exec("INSERT INTO orders VALUES (1, 'x', 1), (5, 'y', 5)")
+	r.waitEqual(all)
+	r.waitSettled()
+	publisher, captured := g.arm("publish.begin"), value(t, b, "capture_transactions_total", nil)
+	publisher.wait() // so that a's delete does not know of b's
+	b.exec("DELETE FROM orders WHERE id = 5")
+	b.waitCount("capture_transactions_total", nil, captured+1)
+	written := g.arm("apply.written")
+	a.exec("DELETE FROM orders WHERE id = 5")
+	written.wait()
+	b.locked("INSERT INTO orders VALUES (5, 'again', 6)")
+	written.release()
+	publisher.release()
+	b.exec("INSERT INTO orders VALUES (5, 'again', 6)")
+	r.waitRows(all, "\"1\" \"x\" \"1\" \n\"5\" \"again\" \"6\" \n")
+}
+
+// locked checks that a statement cannot be executed now because of somebody's lock.
+func (g *region) locked(query string) {
+	g.t.Helper()
+	conn, err := g.open().Conn(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err = conn.ExecContext(g.t.Context(), "SET innodb_lock_wait_timeout = 1"); err != nil {
+		g.t.Fatal(err)
+	}
+	_, err = conn.ExecContext(g.t.Context(), query)
+	var e *mysql.MySQLError
+	if !errors.As(err, &e) || e.Number != 1205 {
+		g.t.Errorf("%s: %s ended with %v, want a lock timeout", g.name, query, err)
+	}
 }
 
 // A row count that is not what the ledger expected means that a local write is ahead of the tailer.
@@ -136,6 +162,9 @@ func TestRowCount_ALocalInsertAheadOfTheTailerIsNeitherParkedNorOverwritten(t *t
 	b.waitCount("retries_total", map[string]string{"reason": "unexpected_rows"}, 1)
 	tailer.release()
 	r.waitRows(all, "\"1\" \"newer\" \"2\" \n")
+	for _, g := range r.list { // it is counted after the commit that shows the row
+		g.waitCount("conflicts_total", map[string]string{"winner": "b"}, 1)
+	}
 	if n := value(t, b, "conflicts_total", map[string]string{"winner": "b"}) + value(t, a, "conflicts_total", map[string]string{"winner": "b"}); n != 2 {
 		t.Errorf("the conflict was counted %v times, want once in each of the two regions", n)
 	}
