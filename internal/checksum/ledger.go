@@ -89,6 +89,8 @@ type Ledger struct {
 	notes   map[string][]byte
 	noted   map[string]bool // the names of notes that have changed since the last freeze
 
+	warnings []string // see Warn
+
 	latest    atomic.Int64  // greatest commit time passed, in microseconds
 	collected atomic.Uint64 // see Collected
 

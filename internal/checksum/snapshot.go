@@ -74,6 +74,10 @@ func (s *Snapshot) Each(from row.Key, f func(key row.Key, e Entry) bool) error {
 	if s.prefix == nil {
 		return nil
 	}
+	return s.ledger.db.guard(func() error { return s.each(from, f) })
+}
+
+func (s *Snapshot) each(from row.Key, f func(key row.Key, e Entry) bool) error {
 	start := append(bytes.Clone(s.prefix), from...)
 	at, _ := slices.BinarySearch(s.keys, string(start))
 	cur := s.tx.Bucket(bucketEntries).Cursor()
@@ -97,6 +101,9 @@ func (s *Snapshot) Each(from row.Key, f func(key row.Key, e Entry) bool) error {
 			var err error
 			if e, err = readSlot(v); err != nil {
 				return err
+			}
+			if int(e.region) >= len(s.regions) || int(e.columns) >= len(s.columns) {
+				return errBadEntry
 			}
 			key = string(k)
 			k, v = cur.Next()
