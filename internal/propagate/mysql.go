@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,11 +64,41 @@ func (t *MySQLTarget) makeState(ctx context.Context) error {
 		return fmt.Errorf("looking for Meridian's tables: %w", err)
 	}
 	if n == 3 {
-		return nil
+		return t.checkState(ctx)
 	}
 	for _, statement := range StateSchema() {
 		if _, err := t.server.DB.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("making Meridian's tables (run `syncer schema` and let an administrator execute what it prints): %w", err)
+		}
+	}
+	return nil
+}
+
+// checkState tells when the tables were made by a version of Meridian that did not know all of their columns: statements
+// would fail for ever then, each at its own time.
+func (t *MySQLTarget) checkState(ctx context.Context) (err error) {
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = ?", StateDatabase)
+	if err != nil {
+		return fmt.Errorf("looking at Meridian's tables: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	found := map[string][]string{}
+	for rows.Next() {
+		var table, column string
+		if err := rows.Scan(&table, &column); err != nil {
+			return fmt.Errorf("looking at Meridian's tables: %w", err)
+		}
+		found[table] = append(found[table], column)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("looking at Meridian's tables: %w", err)
+	}
+	for table, columns := range stateColumns() {
+		for _, column := range columns {
+			if !slices.Contains(found[table], column) {
+				return fmt.Errorf("the table %s.%s has no column %s: another version of Meridian made it; nothing was read or written, alter it to be as `syncer schema` prints it",
+					StateDatabase, table, column)
+			}
 		}
 	}
 	return nil

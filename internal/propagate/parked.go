@@ -8,9 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"meridian/internal/bus"
-	"meridian/internal/envelope"
-	"meridian/internal/mysqldb"
 	"meridian/internal/row"
 )
 
@@ -168,21 +165,4 @@ func (t *MySQLTarget) Refused(ctx context.Context, id uint64, state ParkState, a
 		return fmt.Errorf("noting that a parked change was refused again: %w", err)
 	}
 	return nil
-}
-
-// TooLarge implements Undeliverable: the change becomes a dead change in the region where it was written. Its place is
-// its version, as it has no offset.
-func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record, why *bus.TooLargeError) error {
-	c := m.Change
-	p := Park{
-		Offset: uint64(c.Version.Time), State: Dead, Reason: "too_large",
-		Detail: why.Error(),
-		Table:  c.Table.String(), Key: c.Key, Version: c.Version, Record: r.Marshal(),
-	}
-	err := insertParked(ctx, t.server.DB, m.Source.Region, shard, &p)
-	if mysqldb.Reason(err) == "duplicate_key" {
-		return nil // after a restart: it is there already
-	}
-	t.remember([]Park{p})
-	return err
 }

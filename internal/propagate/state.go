@@ -1,5 +1,7 @@
 package propagate
 
+import "strings"
+
 // StateDatabase is the schema that holds Meridian's own tables in each region's database.
 const StateDatabase = "meridian"
 
@@ -16,7 +18,8 @@ const (
 //	provenance   one row per (source region, shard): how far its topic is applied, the fingerprint of the record before that
 //	             place, by which epoch, the counts, and what the last apply transaction wrote (Provenance.Batch). Every apply transaction begins with its update.
 //	owner        one row per shard: the epoch of the process that owns it.
-//	parked       what could not be applied: kept until it can, or until a person decides.
+//	parked       what could not be applied, known by its place in the source's topic, and what could not be published, at
+//	             offset 0 and known by own_change (changeID): kept until it can, or until a person decides.
 func StateSchema() []string {
 	return []string{
 		"CREATE DATABASE IF NOT EXISTS `meridian` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -50,6 +53,7 @@ func StateSchema() []string {
 			"  `source` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
 			"  `shard` SMALLINT UNSIGNED NOT NULL,\n" +
 			"  `bus_offset` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `own_change` VARBINARY(32) NOT NULL DEFAULT '',\n" +
 			"  `state` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
 			"  `reason` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
 			"  `detail` TEXT NOT NULL,\n" +
@@ -62,7 +66,25 @@ func StateSchema() []string {
 			"  `tried_at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
 			"  `record` LONGBLOB NOT NULL,\n" +
 			"  PRIMARY KEY (`id`),\n" +
-			"  UNIQUE KEY `place` (`source`, `shard`, `bus_offset`)\n" +
+			"  UNIQUE KEY `place` (`source`, `shard`, `bus_offset`, `own_change`)\n" +
 			") ENGINE=InnoDB",
 	}
+}
+
+// stateColumns gives the columns of each state table.
+func stateColumns() map[string][]string {
+	columns := map[string][]string{}
+	for _, statement := range StateSchema() {
+		table := ""
+		for line := range strings.SplitSeq(statement, "\n") {
+			if name, ok := strings.CutPrefix(line, "CREATE TABLE IF NOT EXISTS `"+StateDatabase+"`.`"); ok {
+				table, _, _ = strings.Cut(name, "`")
+			}
+			if name, ok := strings.CutPrefix(line, "  `"); ok {
+				name, _, _ = strings.Cut(name, "`")
+				columns[table] = append(columns[table], name)
+			}
+		}
+	}
+	return columns
 }
