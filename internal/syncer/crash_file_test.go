@@ -96,21 +96,33 @@ func (g *region) executed() string {
 
 // Whatever flush a process dies after, its file has the rows of exactly the transactions that its checkpoint names.
 func TestCheckpoint_NamesExactlyTheTransactionsWhoseRowsTheFileHas(t *testing.T) {
-	_, b, g, _ := two(t, ordersDDL, func(c *syncer.Config) { c.FlushEntries, c.FlushInterval = 1, time.Hour })
-	base := b.executed()
-	for i := range 4 {
-		flushed := g.arm("flush.committed")
-		var inserts strings.Builder // one behind the other: cuts are made at commits, and while an earlier one is being written
-		for k := range 5 {
-			fmt.Fprintf(&inserts, "INSERT INTO orders VALUES (%d, 'x', 1);", 5*i+k)
-		}
-		b.exec(inserts.String())
-		flushed.wait()
-		at, rows := cut(t, b.saveLedger())
-		if n := b.transactionsSince(at.GTIDs, base); n != rows || rows == 0 || at.Partial != "" {
-			t.Errorf("the file has %d rows, its checkpoint %d transactions of one row each: %+v", rows, n, at)
-		}
-		flushed.release()
+	for _, tc := range []struct {
+		name     string
+		entries  int
+		interval time.Duration
+	}{
+		{"as soon as there is an entry", 1, time.Hour},
+		{"at every commit", 10_000, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, b, g, _ := two(t, ordersDDL, func(c *syncer.Config) { c.FlushEntries, c.FlushInterval = tc.entries, tc.interval })
+			base := b.executed()
+			for i, rows := 0, uint64(0); rows < 10; i++ {
+				flushed := g.arm("flush.committed")
+				var inserts strings.Builder // one behind the other: cuts are made at commits, and while an earlier one is being written
+				for k := range 5 {
+					fmt.Fprintf(&inserts, "INSERT INTO orders VALUES (%d, 'x', 1);", 5*i+k)
+				}
+				b.exec(inserts.String())
+				flushed.wait()
+				var at binlog.Position
+				at, rows = cut(t, b.saveLedger())
+				if n := b.transactionsSince(at.GTIDs, base); n != rows || at.Partial != "" {
+					t.Errorf("the file has %d rows, its checkpoint %d transactions of one row each: %+v", rows, n, at)
+				}
+				flushed.release()
+			}
+		})
 	}
 }
 
