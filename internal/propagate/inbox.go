@@ -28,6 +28,7 @@ type inbox struct {
 	queues map[string]*queue
 	order  []string      // sources, for taking turns
 	turn   int           // whose turn it is
+	again  bool          // the last turn was that of the parked changes; the worker's own
 	news   chan struct{} // capacity 1: something was put
 	room   chan struct{} // closed and replaced when something was taken
 }
@@ -81,9 +82,18 @@ type limit struct {
 	transactionBytes int
 }
 
-// take gives the next items of one source, the sources taking turns. It waits until there are any, or until again is
-// readable.
+// take gives the next items of one source, the sources taking turns; none when again was readable: then it is the parked
+// changes' turn. It waits until there is anything. Parked changes come before the sources, which may have something to be
+// taken at all times, but not twice in a row: a turn of theirs can take longer than it takes until more are due.
 func (b *inbox) take(ctx context.Context, most limit, again <-chan struct{}) (source string, items []Inbound, err error) {
+	if !b.again {
+		select {
+		case <-again:
+			b.again = true
+			return "", nil, nil
+		default:
+		}
+	}
 	for {
 		b.mu.Lock()
 		for i := range b.order {
@@ -92,6 +102,7 @@ func (b *inbox) take(ctx context.Context, most limit, again <-chan struct{}) (so
 				b.turn = (b.turn + i + 1) % len(b.order)
 				items = b.remove(b.queues[s], n)
 				b.mu.Unlock()
+				b.again = false
 				return s, items, nil
 			}
 		}
@@ -99,6 +110,7 @@ func (b *inbox) take(ctx context.Context, most limit, again <-chan struct{}) (so
 		select {
 		case <-b.news:
 		case <-again:
+			b.again = true
 			return "", nil, nil
 		case <-ctx.Done():
 			return "", nil, ctx.Err()

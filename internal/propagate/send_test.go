@@ -99,7 +99,7 @@ func note(t *testing.T, n int, gtid string, last, large bool) Outbound {
 	}}
 }
 
-func word(at int64) Outbound {
+func aWord(at int64) Outbound {
 	return Outbound{Bytes: 256, Message: &envelope.Message{
 		Kind: envelope.Watermark, Epoch: 1, Source: envelope.Source{Region: "a", CommitTime: at}, Watermark: &envelope.WatermarkMark{Region: "a", Epoch: 1, Time: at},
 	}}
@@ -250,14 +250,14 @@ func TestPublisher_SetsAsideWhatIsLargerThanConfigured(t *testing.T) {
 // A control record is never done without: while the broker refuses it, that is told, and what waits behind it waits.
 func TestPublisher_WaitsWhileTheBrokerRefusesAControlRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, err := envelope.Encode(word(1).Message)
+		r, err := envelope.Encode(aWord(1).Message)
 		if err != nil {
 			t.Fatal(err)
 		}
 		broker := &narrow{most: r.Size() - 1}
 		var told error
 		p := one(t, broker, &set{}, func(_ *PublisherConfig, d *PublisherDeps) { d.Answered = func(_ int, err error) { told = err } })
-		if err := p.Put(t.Context(), word(1), note(t, 1, "a", true, false)); err != nil {
+		if err := p.Put(t.Context(), aWord(1), note(t, 1, "a", true, false)); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -294,7 +294,7 @@ func TestPublisher_LetsNoWatermarksPileUp(t *testing.T) {
 				sequence++
 				put(note(t, sequence, "a", true, false))
 			}
-			put(word(at))
+			put(aWord(at))
 		}
 		if n, want := p.Pending(), 10*100+2*256; n != want {
 			t.Errorf("%d bytes wait, want %d: 10 changes and 2 watermarks", n, want)
@@ -325,7 +325,7 @@ func TestLane_SaysItsWordThoughItIsAlwaysBehind(t *testing.T) {
 	l := &lane{}
 	for n := 1; n <= 10; n++ {
 		l.put(note(t, n, "a", true, false))
-		l.put(word(int64(n)))
+		l.put(aWord(int64(n)))
 		if isWord(&l.load(1)[0]) {
 			return
 		}
