@@ -35,6 +35,7 @@ type Capture struct {
 	metrics   *captureMetrics
 	schema    func(*binlog.SchemaEvent)
 	flushing  *flushing
+	turn      chan struct{} // capacity 1; held from a transaction's beginning to its end: see between
 
 	sequence uint64
 	known    map[stampKey]stamp
@@ -102,7 +103,10 @@ type checkpoint struct {
 }
 
 // Begin implements binlog.Handler.
-func (c *Capture) Begin(_ context.Context, tx *binlog.Transaction) error {
+func (c *Capture) Begin(ctx context.Context, tx *binlog.Transaction) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
 	t := &transaction{begin: tx, time: tx.CommitTime.UnixMicro(), applied: map[checksum.SourceShard]uint64{}}
 	if tx.WholeSecond {
 		t.time = withinSecond(c.clock.Now(), tx.CommitTime, c.cfg.Ahead())
@@ -301,6 +305,7 @@ func (c *Capture) Commit(ctx context.Context, end *binlog.End) error {
 		}
 	}
 	c.tx = nil
+	defer c.give()
 	c.metrics.transactions.Inc()
 	c.pass(end, t.applied, t.time)
 	return c.maybeFreeze(ctx, end)
@@ -308,8 +313,10 @@ func (c *Capture) Commit(ctx context.Context, end *binlog.End) error {
 
 // Progress implements binlog.Handler.
 func (c *Capture) Progress(ctx context.Context, end *binlog.End) error {
-	c.pass(end, nil, 0)
-	return c.maybeFreeze(ctx, end)
+	return c.between(ctx, func() error {
+		c.pass(end, nil, 0)
+		return c.maybeFreeze(ctx, end)
+	})
 }
 
 func (c *Capture) pass(end *binlog.End, applied map[checksum.SourceShard]uint64, committed int64) {
@@ -330,6 +337,7 @@ func (c *Capture) Interrupted(start binlog.Position) binlog.Position {
 	case t != nil:
 		t.held = numbered{}
 		c.resumed, c.tx = t, nil
+		c.give()
 		return t.begin.After(t.processed)
 	case c.last != nil:
 		return c.last.Position()

@@ -25,6 +25,7 @@ type Metrics struct {
 	flush     prometheus.Histogram     // ledger_flush_seconds
 	collected prometheus.Counter       // tombstones_collected_total
 	retries   *prometheus.CounterVec   // retries_total{component,reason}
+	baseline  *prometheus.GaugeVec     // baseline_rows{table}
 	up        *prometheus.GaugeVec     // loop_up{loop}
 }
 
@@ -66,6 +67,7 @@ func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
 		flush:     f.histogram("ledger_flush_seconds", "Duration of a write of the ledger file."),
 		collected: f.counter("tombstones_collected_total", "Tombstones that every region has passed, removed from the ledger."),
 		retries:   f.counterVec("retries_total", "Every retry.", "component", "reason"),
+		baseline:  f.gaugeVec("baseline_rows", "Rows that were there before, read so far.", "table"),
 		up:        f.gaugeVec("loop_up", "1 while the loop runs.", "loop"),
 	}
 }

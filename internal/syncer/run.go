@@ -83,6 +83,7 @@ type parts struct {
 	workers   map[int]*propagate.Worker
 	capture   *Capture
 	collector *checksum.Collector
+	baseline  *baseline
 	flushing  *flushing
 	epochs    map[int]uint64
 	start     checkpoint
@@ -121,6 +122,7 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	s.actor(lateCtx, late, "flush", s.flusher(p).run)
 	s.actor(earlyCtx, early, "capture", func(ctx context.Context) error { return s.tail(ctx, p) })
 	s.actor(earlyCtx, early, "pulse", s.pulse(p).run)
+	s.actor(earlyCtx, early, "baseline", p.baseline.run)
 	for _, w := range p.workers {
 		s.actor(earlyCtx, early, "apply", w.Run)
 	}

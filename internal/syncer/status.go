@@ -45,6 +45,7 @@ type Status struct {
 	LedgerRows  uint64         `json:"ledger_rows"`
 	LedgerBytes int64          `json:"ledger_bytes"`
 	Conflicts   uint64         `json:"conflicts"`
+	Baseline    []ScanProgress `json:"baseline"` // the first reading of the tables
 }
 
 // CaptureStatus is how far capture has come.
@@ -84,6 +85,7 @@ func (s *Syncer) Status() Status {
 		}
 		st.Capture.PendingBytes = p.publisher.Pending()
 		st.LedgerRows, st.LedgerBytes, _ = p.ledger.Size()
+		st.Baseline = p.baseline.Progress()
 	}
 	st.Headroom = s.view.room.Seconds()
 	for _, c := range s.view.parked {

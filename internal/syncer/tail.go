@@ -24,7 +24,7 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]stamp) *Capture {
 		},
 		ledger: p.ledger, publisher: p.publisher, versions: c.Tables, clock: c.Clock, log: c.Log, metrics: &c.Metrics.capture,
 		schema:   func(e *binlog.SchemaEvent) { s.schemaChanged(p.target, e) },
-		flushing: p.flushing, known: known, tip: p.tip, frozenAt: c.Clock.Now(),
+		flushing: p.flushing, turn: make(chan struct{}, 1), known: known, tip: p.tip, frozenAt: c.Clock.Now(),
 	}
 }
 
