@@ -254,7 +254,7 @@ func (w *Worker) learn(b *batch, err error) lesson {
 	switch {
 	case errors.Is(err, errChanged):
 		l.reason = "changed"
-	case errors.Is(err, ErrFenced), errors.As(err, &another): // neither heals by trying again
+	case errors.Is(err, ErrFenced), errors.As(err, &another), errors.Is(err, ErrNotParked): // none heals by trying again
 		l.cure = func(context.Context) (bool, error) { return false, err }
 	case errors.Is(err, ErrOutcomeUnknown), errors.Is(err, ErrMoved):
 		l.reason, l.wait = "outcome_unknown", true

@@ -6,6 +6,9 @@ import (
 	"fmt"
 
 	"go.uber.org/zap"
+
+	"meridian/internal/mysqldb"
+	"meridian/internal/retry"
 )
 
 var (
@@ -102,15 +105,40 @@ func (w *Worker) writeAndValidate(ctx context.Context, tx Transaction, b *batch,
 	return nil
 }
 
-// settle finds out what became of a COMMIT without an answer. State waits for the orphaned transaction's lock.
+// settle finds out what became of a COMMIT without an answer, for as long as it takes: a further attempt before that is
+// known would be decided against what the lost one has done, and its counts would be reported instead of those.
 func (w *Worker) settle(ctx context.Context, b *batch) (done bool, err error) {
+	backoff := retry.NewBackoff(w.cfg.Retry, w.clock)
+	for {
+		done, err = w.outcome(ctx, b)
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		var another *mysqldb.AnotherServerError
+		if err == nil || errors.Is(err, ErrFenced) || errors.Is(err, ErrMoved) || errors.As(err, &another) {
+			return done, err
+		}
+		w.watch.Retried(b.source, w.shard, mysqldb.Reason(err), err)
+		if backoff.Failures() == 0 { // the metric counts the others
+			w.log.Warn("the outcome of a COMMIT is still unknown; asking until it is known", zap.String("source", b.source), zap.Int("shard", w.shard), zap.Error(err))
+		}
+		if err = backoff.Failed(ctx, err); err != nil {
+			return false, err
+		}
+	}
+}
+
+// outcome asks what became of it. State waits for the orphaned transaction's lock.
+func (w *Worker) outcome(ctx context.Context, b *batch) (committed bool, err error) {
 	st, err := w.target.State(ctx, b.source, w.shard)
 	switch {
 	case err != nil:
-		w.log.Warn("the outcome of a COMMIT is still unknown; asking again", zap.String("source", b.source), zap.Int("shard", w.shard), zap.Error(err))
-		return false, ctx.Err()
+		return false, err
 	case st.Epoch != w.epoch:
 		return false, fmt.Errorf("%w: epoch %d, ours is %d", ErrFenced, st.Epoch, w.epoch)
+	case b.unpark != 0 && st.Next == b.from: // the place does not move with it
+		there, err := w.parked.IsParked(ctx, b.unpark)
+		return err == nil && !there, err
 	case st.Next == b.to:
 		return true, nil
 	case st.Next == b.from:

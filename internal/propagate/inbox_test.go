@@ -11,6 +11,8 @@ import (
 // changes, when trying them again takes longer than it takes until more of them are due.
 func TestInbox_GivesSourcesAndParkedChangesTheirTurns(t *testing.T) {
 	const parked = "parked"
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
 	for _, test := range []struct {
 		name      string
 		busy, due bool
@@ -21,8 +23,6 @@ func TestInbox_GivesSourcesAndParkedChangesTheirTurns(t *testing.T) {
 		{name: "nothing comes from the sources", due: true, want: []string{parked, parked, parked}},
 	} {
 		b, again := newInbox([]string{"a", "b"}, 1<<20), make(chan struct{}, 1)
-		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
-		defer stop()
 		var got []string
 		for n := range test.want {
 			if test.busy {

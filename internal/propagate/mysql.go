@@ -179,9 +179,11 @@ func (x *mysqlTransaction) advance(ctx context.Context, p *Plan) error {
 
 // Commit implements Transaction.
 func (x *mysqlTransaction) Commit(context.Context) error {
+	// Before they are there: between the two a tombstone could go that they need, and a COMMIT without an answer may have
+	// been one.
+	x.target.remember(x.plan.Parks)
 	err := x.tx.Commit()
 	if err == nil {
-		x.target.remember(x.plan.Parks)
 		if x.plan.Unpark != 0 {
 			x.target.forget(x.plan.Unpark)
 		}

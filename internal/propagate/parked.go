@@ -19,9 +19,24 @@ func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
 		}
 	}
 	if p.Unpark != 0 {
-		if _, err := x.tx.ExecContext(ctx, "DELETE FROM `meridian`.`parked` WHERE `id` = ?", p.Unpark); err != nil {
-			return fmt.Errorf("ending a parked change: %w", err)
-		}
+		return x.unpark(ctx, p.Unpark)
+	}
+	return nil
+}
+
+// unpark ends a parked change. It must be there: the place in the topic does not move with it, so nothing else tells that
+// it has ended already, and it would be counted twice.
+func (x *mysqlTransaction) unpark(ctx context.Context, id uint64) error {
+	r, err := x.tx.ExecContext(ctx, "DELETE FROM `meridian`.`parked` WHERE `id` = ?", id)
+	if err != nil {
+		return fmt.Errorf("ending a parked change: %w", err)
+	}
+	n, err := r.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("ending a parked change: %w", err)
+	}
+	if n != 1 {
+		return fmt.Errorf("%w: id %d", ErrNotParked, id)
 	}
 	return nil
 }
@@ -165,4 +180,16 @@ func (t *MySQLTarget) Refused(ctx context.Context, id uint64, state ParkState, a
 		return fmt.Errorf("noting that a parked change was refused again: %w", err)
 	}
 	return nil
+}
+
+// IsParked implements Parking.
+func (t *MySQLTarget) IsParked(ctx context.Context, id uint64) (bool, error) {
+	var n int
+	if err := t.server.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM `meridian`.`parked` WHERE `id` = ?", id).Scan(&n); err != nil {
+		return false, fmt.Errorf("looking for a parked change: %w", err)
+	}
+	if n == 0 {
+		t.forget(id) // who ended it may not have lived to note it
+	}
+	return n > 0, nil
 }

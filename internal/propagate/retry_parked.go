@@ -50,10 +50,16 @@ func (w *Worker) retryOne(ctx context.Context, p *ParkedChange) error {
 	b.to, b.last, b.sourceEpoch, b.unpark, b.single = at.committed, 0, at.epoch, p.ID, true
 	err = w.apply(ctx, b)
 	var refused *RefusedError
-	if !errors.As(err, &refused) {
+	switch {
+	case errors.Is(err, ErrNotParked):
+		w.log.Info("a parked change is not there any more: it is not tried again", zap.Uint64("id", p.ID), zap.String("source", p.Source), zap.Int("shard", w.shard))
+		_, err = w.parked.IsParked(ctx, p.ID) // it is forgotten with this
+		return w.tolerate(ctx, err)
+	case errors.As(err, &refused):
+		return w.tolerate(ctx, w.refusedAgain(ctx, p, refused))
+	default:
 		return err
 	}
-	return w.tolerate(ctx, w.refusedAgain(ctx, p, refused))
 }
 
 // refusedAgain notes it. A change that waits for a column or a table has not failed.

@@ -25,7 +25,8 @@ type Target interface {
 // Transaction is one apply transaction.
 type Transaction interface {
 	// Run does what the plan says, the provenance first, and then asks for the server's binlog coordinates, with the
-	// locks held. Errors that decide: ErrFenced, ErrMoved, *UnexpectedRowsError, *RefusedError; any other is transient.
+	// locks held. Errors that decide: ErrFenced, ErrMoved, ErrNotParked, *UnexpectedRowsError, *RefusedError; any other is
+	// transient.
 	// After an error only Rollback may follow.
 	Run(ctx context.Context, p *Plan) (mysqldb.Coordinates, error)
 	// Commit makes it durable. ErrOutcomeUnknown when the answer did not come.
@@ -43,6 +44,9 @@ var (
 	// ErrOutcomeUnknown is returned by Commit when the connection was lost before the answer came. Whether it was
 	// committed is found out with State, never guessed.
 	ErrOutcomeUnknown = errors.New("the connection was lost at COMMIT, the outcome is unknown")
+	// ErrNotParked is returned when the parked change that the plan ends is not there any more: it has ended already, or a
+	// person has taken it away.
+	ErrNotParked = errors.New("the parked change is not there any more")
 )
 
 // UnexpectedRowsError is returned when a row was there that the ledger did not know, or one was not there that it knew:
@@ -178,6 +182,8 @@ type Parking interface {
 	Due(ctx context.Context, shard int, before time.Time, most int) ([]ParkedChange, error)
 	// Refused notes that a parked change was refused again, and what becomes of it.
 	Refused(ctx context.Context, id uint64, state ParkState, attempts int, reason, detail string) error
+	// IsParked tells whether a parked change is still there.
+	IsParked(ctx context.Context, id uint64) (bool, error)
 }
 
 // ParkedChange is a parked change, to be tried again.
