@@ -33,6 +33,9 @@ var plan = map[string]room{
 	"internal/bus":      {},
 	"internal/envelope": {"internal/row", "internal/bus"},
 
+	// How a region is looked at from outside: questions and answers.
+	"internal/inspect": {"internal/row"},
+
 	// The three parts of the flow. They do not know each other.
 	"internal/binlog":    {"internal/row", "internal/mysqldb", "internal/retry"},
 	"internal/checksum":  {"internal/row", "internal/mysqldb", "internal/retry"},
@@ -40,7 +43,10 @@ var plan = map[string]room{
 
 	// One region's process: joins the parts.
 	"internal/syncer": {"internal/row", "internal/mysqldb", "internal/retry", "internal/conflict", "internal/bus", "internal/envelope",
-		"internal/binlog", "internal/checksum", "internal/propagate"},
+		"internal/binlog", "internal/checksum", "internal/propagate", "internal/inspect"},
+
+	// What all regions hold, compared from outside.
+	"internal/verify": {"internal/row", "internal/retry", "internal/inspect"},
 
 	// What a command needs besides.
 	"internal/config":    {},

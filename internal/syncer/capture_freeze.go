@@ -73,7 +73,7 @@ func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 // had: a process that dies before that must find these stamps again.
 func (c *Capture) ownOffsets(ends map[int]int64) (own []uint64, epochs map[int]uint64, err error) {
 	own = make([]uint64, c.cfg.Shards)
-	if at, ok := c.ledger.Passed(); !ok || at.Server != c.tip.Server || at.Compare(c.tip) < 0 {
+	if !c.caughtUp() {
 		body, last, err := c.ledger.Checkpoint()
 		if err != nil {
 			return nil, nil, err
@@ -92,6 +92,12 @@ func (c *Capture) ownOffsets(ends map[int]int64) (own []uint64, epochs map[int]u
 		own[s] = uint64(max(n, 0))
 	}
 	return own, c.cfg.Epochs, nil
+}
+
+// caughtUp tells whether the tailer has passed all that an older process has published.
+func (c *Capture) caughtUp() bool {
+	at, ok := c.ledger.Passed()
+	return ok && at.Server == c.tip.Server && at.Compare(c.tip) >= 0
 }
 
 // finish writes the ledger once more, when the tailer has ended.

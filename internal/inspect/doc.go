@@ -1,0 +1,131 @@
+// Package inspect is how a region's ledger and rows are looked at from outside: questions and answers over HTTP, both ends
+// of it.
+//
+// In the flow: each syncer answers for the shards that it owns (Handler, mounted on its admin server); the verifier asks all
+// of them (Client) and compares. Answers name one moment: what is in them belongs to one place in the region's binlog.
+package inspect
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cespare/xxhash/v2"
+
+	"meridian/internal/row"
+)
+
+// ErrNotReady is returned by a Region that cannot answer yet: it starts, or its ledger is being rebuilt.
+var ErrNotReady = errors.New("the region is not ready to answer")
+
+// Region is what a syncer can be asked. Its methods are called from many goroutines.
+type Region interface {
+	// Overview says what there is to compare.
+	Overview(ctx context.Context) (*Overview, error)
+	// Buckets gives the checksums of a table's shard.
+	Buckets(ctx context.Context, table string, shard int) (*Buckets, error)
+	// Entries gives what the ledger says of the rows in some buckets of a table's shard.
+	Entries(ctx context.Context, table string, shard int, buckets []int) (*Entries, error)
+	// Rows reads rows from the database, each with what the ledger says of it.
+	Rows(ctx context.Context, table string, keys []KeyRef) (*Rows, error)
+}
+
+// Overview is what one process of a region can be asked about.
+type Overview struct {
+	Region  string   `json:"region"`
+	Replica int      `json:"replica"`
+	Reasons []string `json:"reasons"` // why it is not ready; none: it is
+	Shards  int      `json:"shards"`  // of the region
+	Owned   []int    `json:"owned"`   // by this process
+	Tables  []Table  `json:"tables"`
+}
+
+// Table is one replicated table.
+type Table struct {
+	Table string `json:"table"`
+	// Scanned: the rows that were there before have all been read. Until then an entry that is missing says nothing.
+	Scanned bool       `json:"scanned"`
+	Sums    []ShardSum `json:"sums"` // of the owned shards
+}
+
+// ShardSum stands for all live rows of a table's shard.
+type ShardSum struct {
+	Shard int    `json:"shard"`
+	Rows  uint64 `json:"rows"`
+	Sum   uint64 `json:"sum,string"` // over its buckets' numbers of rows and sums
+}
+
+// BucketOf gives the bucket of a row: the same in every region.
+func BucketOf(key row.Key) int { return int(xxhash.Sum64String(string(key)) >> (64 - bucketBits)) }
+
+const bucketBits = 10 // MaxBuckets is 1 << bucketBits
+
+// Buckets are a shard's checksums, by bucket.
+type Buckets struct {
+	Rows    []uint64 `json:"rows"`
+	Digests []uint64 `json:"digests"` // sums modulo 2^64
+}
+
+// At is the moment of an answer about one shard, told in offsets of the regions' topics.
+type At struct {
+	// Includes: every change in the source's partition before the offset is in the answer.
+	Includes map[string]uint64 `json:"includes"`
+	// Within: every change in the answer that came through the source's partition stands before the offset. For the region
+	// itself, what the bus has acknowledged of everything in the answer.
+	Within map[string]uint64 `json:"within"`
+}
+
+// Entries are a ledger's, of one moment.
+type Entries struct {
+	At      At      `json:"at"`
+	Entries []Entry `json:"entries"`
+}
+
+// KeyRef names a row: its key, and where that has collation weights only, the values' bytes (row.Table.KeyLabel).
+type KeyRef struct {
+	Key   []byte `json:"key"`
+	Label []byte `json:"label,omitempty"`
+}
+
+// Entry is what a ledger says of a row.
+type Entry struct {
+	KeyRef
+	Version string `json:"version"` // row.Version.String
+	Digest  uint64 `json:"digest,string"`
+	Columns uint64 `json:"columns,string"` // which the digest was made from
+	Deleted bool   `json:"deleted,omitempty"`
+	Suspect bool   `json:"suspect,omitempty"`
+}
+
+// ParsedVersion gives the version; the baseline's if it cannot be read, which a syncer does not write.
+func (e *Entry) ParsedVersion() row.Version {
+	v, err := row.ParseVersion(e.Version)
+	if err != nil {
+		return row.Version{}
+	}
+	return v
+}
+
+// Rows are rows as they stand in the database.
+type Rows struct {
+	Rows []Row `json:"rows"` // in the order of the keys that were asked for
+}
+
+// Row is a row as it stands in the database, and what the ledger says of it. Entry and row are of one moment, unless Moved.
+type Row struct {
+	KeyRef
+	Text    []string `json:"text"` // the key's values, as people read them
+	Exists  bool     `json:"exists"`
+	Moved   bool     `json:"moved,omitempty"` // it was written while it was read: ask again
+	Digest  uint64   `json:"digest,string"`
+	Columns uint64   `json:"columns,string"`
+	Values  []Value  `json:"values,omitempty"`
+	Entry   *Entry   `json:"entry"`            // nil: there is none
+	Parked  []string `json:"parked,omitempty"` // the states of parked changes to it: parked, waiting, dead
+}
+
+// Value is one column of a row, as people read it.
+type Value struct {
+	Column string  `json:"column"`
+	Text   *string `json:"text"` // nil: NULL
+	Digest uint64  `json:"digest,string"`
+}

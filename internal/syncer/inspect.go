@@ -1,0 +1,298 @@
+package syncer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"meridian/internal/checksum"
+	"meridian/internal/inspect"
+	"meridian/internal/mysqldb"
+	"meridian/internal/row"
+)
+
+// Inspector answers a verifier's questions about this process's shards. It is safe for concurrent use, and answers
+// inspect.ErrNotReady between two starts.
+func (s *Syncer) Inspector() inspect.Region { return inspector{s} }
+
+type inspector struct{ s *Syncer }
+
+// acknowledgeTime is how long an answer waits for the bus; without its acknowledgement nothing can be proven by it.
+const acknowledgeTime = 2 * time.Second
+
+func (i inspector) parts() (*parts, error) {
+	i.s.view.mu.Lock()
+	defer i.s.view.mu.Unlock()
+	if i.s.view.parts == nil {
+		return nil, fmt.Errorf("%s: %w", i.s.cfg.Region, inspect.ErrNotReady)
+	}
+	return i.s.view.parts, nil
+}
+
+func (i inspector) owned(shard int) error {
+	if shard >= i.s.cfg.Shards || !i.s.cfg.owned(shard) {
+		return fmt.Errorf("replica %d of %d of %s does not own shard %d: %w", i.s.cfg.Replica, i.s.cfg.Replicas, i.s.cfg.Region, shard, inspect.ErrNotReady)
+	}
+	return nil
+}
+
+// Overview implements inspect.Region.
+func (i inspector) Overview(context.Context) (*inspect.Overview, error) {
+	p, err := i.parts()
+	if err != nil {
+		return nil, err
+	}
+	c := &i.s.cfg
+	o := &inspect.Overview{Region: c.Region, Replica: c.Replica, Reasons: i.s.Reasons(), Shards: c.Shards, Owned: c.ownedShards(), Tables: []inspect.Table{}}
+	scanned := map[string]bool{}
+	for _, t := range p.baseline.Progress() {
+		scanned[t.Table] = t.Done
+	}
+	for _, name := range p.ledger.Tables() {
+		if _, ok := scanned[name]; !ok {
+			scanned[name] = false
+		}
+	}
+	for name, done := range scanned {
+		t := inspect.Table{Table: name, Scanned: done}
+		for _, shard := range o.Owned {
+			t.Sums = append(t.Sums, total(shard, p.ledger.Sums(name, shard)))
+		}
+		o.Tables = append(o.Tables, t)
+	}
+	slices.SortFunc(o.Tables, func(a, b inspect.Table) int {
+		if a.Table < b.Table {
+			return -1
+		}
+		return 1
+	})
+	return o, nil
+}
+
+// total sums a shard up: two shards with the same total have the same sums, but for a chance of 2^-64.
+func total(shard int, sums []checksum.Sum) inspect.ShardSum {
+	t := inspect.ShardSum{Shard: shard}
+	b := make([]byte, 0, 18*len(sums))
+	for n, s := range sums {
+		if s == (checksum.Sum{}) {
+			continue // as where there never was a row
+		}
+		t.Rows += s.Rows
+		b = binary.BigEndian.AppendUint16(b, uint16(n))
+		b = binary.BigEndian.AppendUint64(b, s.Rows)
+		b = binary.BigEndian.AppendUint64(b, s.Digests)
+	}
+	t.Sum = xxhash.Sum64(b)
+	return t
+}
+
+// Buckets implements inspect.Region.
+func (i inspector) Buckets(_ context.Context, table string, shard int) (*inspect.Buckets, error) {
+	p, err := i.parts()
+	if err = errors.Join(err, i.owned(shard)); err != nil {
+		return nil, err
+	}
+	b := &inspect.Buckets{Rows: make([]uint64, checksum.Buckets), Digests: make([]uint64, checksum.Buckets)}
+	for n, s := range p.ledger.Sums(table, shard) {
+		b.Rows[n], b.Digests[n] = s.Rows, s.Digests
+	}
+	return b, nil
+}
+
+// Entries implements inspect.Region.
+//
+// Invariant: entries and offsets are of one place in the binlog, between two transactions. With offsets of another moment a
+// change that is on its way could pass for one that is missing.
+func (i inspector) Entries(ctx context.Context, table string, shard int, buckets []int) (*inspect.Entries, error) {
+	p, err := i.parts()
+	if err = errors.Join(err, i.owned(shard)); err != nil {
+		return nil, err
+	}
+	answer := &inspect.Entries{At: inspect.At{Includes: map[string]uint64{}, Within: map[string]uint64{}}, Entries: []inspect.Entry{}}
+	var snapshot *checksum.Snapshot
+	var sequence uint64
+	err = p.capture.between(ctx, func() (err error) {
+		sequence = p.capture.sequence
+		if answer.At.Includes[i.s.cfg.Region], err = p.capture.included(shard); err == nil {
+			snapshot, err = p.ledger.Snapshot(table, shard)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for source, next := range snapshot.Applied() {
+		answer.At.Includes[source], answer.At.Within[source] = next, next
+	}
+	wanted := map[int]bool{}
+	for _, b := range buckets {
+		wanted[b] = true
+	}
+	err = snapshot.Each("", func(key row.Key, e checksum.Entry) bool {
+		if wanted[checksum.BucketOf(key)] {
+			answer.Entries = append(answer.Entries, entryOf(key, e))
+		}
+		return true
+	})
+	if err = errors.Join(err, snapshot.Close()); err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, acknowledgeTime)
+	defer cancel()
+	if p.publisher.WaitAcknowledged(waiting, sequence) == nil {
+		answer.At.Within[i.s.cfg.Region] = uint64(max(p.publisher.Ends()[shard], 0))
+	} // else the answer does not say: nothing of this region's own is proven by it
+	return answer, ctx.Err()
+}
+
+func entryOf(key row.Key, e checksum.Entry) inspect.Entry {
+	return inspect.Entry{
+		KeyRef:  inspect.KeyRef{Key: []byte(key), Label: []byte(e.Label)},
+		Version: e.Version.String(), Digest: e.Digest, Columns: e.Columns, Deleted: e.Deleted, Suspect: e.Suspect,
+	}
+}
+
+// included gives an offset of the own topic before which every change is in the ledger. Called between two transactions.
+func (c *Capture) included(shard int) (uint64, error) {
+	if c.caughtUp() {
+		return uint64(max(c.publisher.Ends()[shard], 0)), nil
+	}
+	_, own, err := c.ledger.Checkpoint()
+	if err != nil || shard >= len(own) {
+		return 0, err
+	}
+	return own[shard], nil
+}
+
+// Rows implements inspect.Region.
+//
+// A row counts only if its entry is the same before and after its reading, and the tailer has passed the place that the
+// binlog had under the rows' locks: a transaction is in the binlog before its rows can be seen, but not before it has
+// locked them.
+func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef) (*inspect.Rows, error) {
+	p, err := i.parts()
+	if err != nil {
+		return nil, err
+	}
+	schema, name, _ := strings.Cut(table, ".")
+	info, err := p.target.Schema().Table(ctx, schema, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading rows of %s: %w", table, err)
+	}
+	places := make([]checksum.Place, len(keys))
+	images := make([][]row.Value, len(keys))
+	for n, k := range keys {
+		places[n] = checksum.Place{Table: info.String(), Key: row.Key(k.Key)}
+		if images[n], err = info.KeyValues(row.Key(k.Key), k.Label); err != nil {
+			return nil, err
+		}
+	}
+	before, had, err := p.ledger.Lookup(places)
+	if err != nil {
+		return nil, err
+	}
+	found, err := i.lockedRows(ctx, p, info, images)
+	if err != nil {
+		return nil, err
+	}
+	parked, err := i.parked(ctx, p, places)
+	if err != nil {
+		return nil, err
+	}
+	after, have, err := p.ledger.Lookup(places)
+	if err != nil {
+		return nil, err
+	}
+	answer := &inspect.Rows{}
+	for n, k := range keys {
+		r := inspect.Row{KeyRef: k, Text: keyText(info.Table, images[n]), Columns: info.ColumnsID(), Parked: parked[places[n]]}
+		before[n].Sequence, after[n].Sequence = 0, 0 // a write that was acknowledged meanwhile is the same write
+		r.Moved = had[n] != have[n] || before[n] != after[n]
+		if values, ok := found[places[n].Key]; ok {
+			r.Exists, r.Digest, r.Values = true, info.Digest(places[n].Key, values), columnsOf(info.Table, values)
+		}
+		if have[n] {
+			e := entryOf(places[n].Key, after[n])
+			r.Entry = &e
+		}
+		answer.Rows = append(answer.Rows, r)
+	}
+	return answer, nil
+}
+
+// lockedRows reads rows under their locks, and waits until the tailer has passed what was in the binlog then.
+func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.TableInfo, images [][]row.Value) (map[row.Key][]row.Value, error) {
+	m, err := mysqldb.NewKeyMapping(p.server.Flavor, info)
+	if err != nil {
+		return nil, err
+	}
+	tx, err := p.server.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("reading rows of %s: %w", info, err)
+	}
+	defer func() { _ = tx.Rollback() }() // it has only read
+	found := map[row.Key][]row.Value{}
+	for len(images) > 0 {
+		query, n, failed := m.ReadRows(nil, images, true)
+		if failed != nil {
+			return nil, failed
+		}
+		err = mysqldb.QueryRows(ctx, tx, string(query), info.Table, allColumns(info.Table), func(values []row.Value) error {
+			key, failed := info.Key(values)
+			found[key] = values
+			return failed
+		})
+		if err != nil {
+			return nil, err
+		}
+		images = images[n:]
+	}
+	at, err := p.server.Coordinates(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	_ = tx.Rollback() // as above; the locks are not needed any more
+	return found, p.ledger.WaitPassed(ctx, at)
+}
+
+// parked gives the states of the parked changes to rows.
+func (i inspector) parked(ctx context.Context, p *parts, places []checksum.Place) (map[checksum.Place][]string, error) {
+	states := map[checksum.Place][]string{}
+	for _, at := range places {
+		list, err := p.target.ParkedStates(ctx, at.Table, at.Key)
+		if err != nil {
+			return nil, err
+		}
+		if len(list) > 0 {
+			states[at] = list
+		}
+	}
+	return states, nil
+}
+
+func keyText(t *row.Table, values []row.Value) []string {
+	list := make([]string, len(values))
+	for n, v := range values {
+		list[n] = string(row.AppendText(nil, v, &t.Columns[t.PrimaryKey[n]]))
+	}
+	return list
+}
+
+func columnsOf(t *row.Table, values []row.Value) []inspect.Value {
+	list := make([]inspect.Value, 0, len(values))
+	for n, v := range values {
+		c := inspect.Value{Column: t.Columns[n].Name, Digest: xxhash.Sum64(row.AppendValue(nil, v))}
+		if !v.IsNull() {
+			text := string(row.AppendText(nil, v, &t.Columns[n]))
+			c.Text = &text
+		}
+		list = append(list, c)
+	}
+	return list
+}

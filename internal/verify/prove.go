@@ -1,0 +1,293 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"meridian/internal/inspect"
+	"meridian/internal/row"
+)
+
+// state is what the regions' ledgers say of one row, by region; nil: no entry.
+type state map[string]*inspect.Entry
+
+func (a answers) of(key row.Key) state {
+	s := state{}
+	for region, answer := range a {
+		s[region] = answer.entries[key]
+	}
+	return s
+}
+
+func live(e *inspect.Entry) bool { return e != nil && !e.Deleted }
+
+// same tells whether two ledgers agree on a row. Tombstones go at different times: a row that is gone is gone, whether there is
+// one or not. Digests of different column lists say nothing about each other.
+func same(a, b *inspect.Entry) bool {
+	switch {
+	case !live(a) && !live(b):
+		return !suspect(a) && !suspect(b)
+	case !live(a) || !live(b) || a.Suspect || b.Suspect:
+		return false
+	default:
+		return a.Version == b.Version && (a.Columns != b.Columns || a.Digest == b.Digest)
+	}
+}
+
+func suspect(e *inspect.Entry) bool { return e != nil && e.Suspect }
+
+func (s state) agree() bool {
+	var first *inspect.Entry
+	begun := false
+	for _, e := range s {
+		if !begun {
+			first, begun = e, true
+		} else if !same(first, e) {
+			return false
+		}
+	}
+	// Alone, a suspect row agrees with nobody.
+	return len(s) < 2 || !suspect(first)
+}
+
+// newest gives the greatest version that any region has.
+func (s state) newest() row.Version {
+	var v row.Version
+	for _, e := range s {
+		if e != nil && e.ParsedVersion().Newer(v) {
+			v = e.ParsedVersion()
+		}
+	}
+	return v
+}
+
+// verdictOf is what became of a difference.
+type verdictOf uint8
+
+const (
+	open   verdictOf = iota // not known yet
+	gone                    // the regions agree, or have gone beyond it
+	proved                  // it will not end by itself
+)
+
+// judge decides on a difference by one set of answers.
+//
+// The proof: the region that lacks the newest version includes every topic up to where it stands that the other had it from.
+// Whatever way the version came to the other, it has passed here, too, and still is not there. It needs no offset per row; and
+// it is the same for a version that the lacking region itself wrote.
+func (c *comparison) judge(d *difference, all answers) verdictOf {
+	if len(all) < len(c.view.asked(d.shard)) {
+		d.reason = "a region could not be asked"
+		return open
+	}
+	s := all.of(d.key)
+	if s.agree() {
+		return gone
+	}
+	newest := s.newest()
+	if newest.Newer(d.wanted) && s.allHave(d.wanted) {
+		return gone // what differs now is another write, which is another comparison's
+	}
+	holder := ""
+	for _, region := range slices.Sorted(maps.Keys(s)) {
+		if e := s[region]; e != nil && e.ParsedVersion() == newest {
+			holder = region
+			break
+		}
+	}
+	if holder == "" {
+		return gone
+	}
+	for _, region := range slices.Sorted(maps.Keys(s)) {
+		e := s[region]
+		if e != nil && e.ParsedVersion() == newest {
+			continue // the same version: whatever differs is no matter of time
+		}
+		if why := lacks(all[region].at, all[holder].at, region, holder); why != "" {
+			d.reason = why
+			return open
+		}
+	}
+	return proved
+}
+
+func (s state) allHave(v row.Version) bool {
+	for _, e := range s {
+		if e == nil || v.Newer(e.ParsedVersion()) {
+			return false
+		}
+	}
+	return true
+}
+
+// lacks tells why it is not proven that the region would have what the holder has; "": it is.
+func lacks(at, holders inspect.At, region, holder string) string {
+	for _, source := range slices.Sorted(maps.Keys(at.Includes)) {
+		within, ok := holders.Within[source]
+		if !ok {
+			return fmt.Sprintf("the bus has not acknowledged all that %s has", holder)
+		}
+		if includes := at.Includes[source]; includes < within {
+			return fmt.Sprintf("%s includes the changes of %s up to offset %d, %s up to %d", region, source, includes, holder, within)
+		}
+	}
+	return ""
+}
+
+// confirm reads the rows of proven differences in all regions. What the rows do not confirm stays open, or is gone.
+func (c *comparison) confirm(ctx context.Context, at spot, proven []*difference, all answers) {
+	for len(proven) > 0 {
+		n := min(len(proven), inspect.MaxKeys)
+		rows := c.rows(ctx, at, proven[:n])
+		for i, d := range proven[:n] {
+			read := map[string]*inspect.Row{}
+			for region, r := range rows {
+				if i < len(r.Rows) {
+					read[region] = &r.Rows[i]
+				}
+			}
+			if f, v := c.confirmed(d, all.of(d.key), read); v == proved {
+				c.result.Drift = append(c.result.Drift, *f)
+				delete(c.pending, d.place)
+			} else if v == gone {
+				delete(c.pending, d.place)
+			}
+		}
+		proven = proven[n:]
+	}
+	slices.SortFunc(c.result.Drift, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Table, b.Table), slices.Compare(a.Key, b.Key)) })
+}
+
+func (c *comparison) rows(ctx context.Context, at spot, list []*difference) map[string]*inspect.Rows {
+	keys := make([]inspect.KeyRef, len(list))
+	for i, d := range list {
+		keys[i] = inspect.KeyRef{Key: []byte(d.key), Label: d.label}
+	}
+	return each(ctx, c.view, at.shard, func(ctx context.Context, r inspect.Region) (*inspect.Rows, error) { return r.Rows(ctx, at.table, keys) })
+}
+
+// confirmed judges a difference by the rows themselves.
+func (c *comparison) confirmed(d *difference, s state, read map[string]*inspect.Row) (*Finding, verdictOf) {
+	f := &Finding{Table: d.table, Regions: map[string]RegionView{}, place: d.place}
+	equal := true
+	var first *inspect.Row
+	for _, region := range slices.Sorted(maps.Keys(s)) {
+		r := read[region]
+		if r == nil {
+			d.reason = region + " could not be asked for the row"
+			return nil, open
+		}
+		if r.Moved || !sameEntry(r.Entry, s[region]) {
+			d.reason = "the row is being written in " + region
+			return nil, open
+		}
+		f.Key = r.Text
+		for _, state := range r.Parked {
+			f.Parked = state
+		}
+		f.Regions[region] = viewOf(r)
+		if first == nil {
+			first = r
+		} else if !equalRows(first, r) {
+			equal = false
+		}
+	}
+	if equal && !slices.ContainsFunc(slices.Collect(maps.Values(s)), suspect) {
+		return nil, gone // they are written alike everywhere, whatever the ledgers think of it
+	}
+	f.decide(s, read)
+	return f, proved
+}
+
+func sameEntry(a, b *inspect.Entry) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Version == b.Version && a.Digest == b.Digest && a.Deleted == b.Deleted
+}
+
+func viewOf(r *inspect.Row) RegionView {
+	v := RegionView{Digest: r.Digest, Deleted: !r.Exists, Agrees: agrees(r)}
+	if e := r.Entry; e != nil {
+		v.Version, v.Origin, v.Suspect = e.Version, e.ParsedVersion().Region, e.Suspect
+	}
+	return v
+}
+
+// agrees tells whether a row is what its entry says.
+func agrees(r *inspect.Row) bool {
+	if r.Exists != live(r.Entry) {
+		return false
+	}
+	return !r.Exists || r.Columns != r.Entry.Columns || r.Digest == r.Entry.Digest
+}
+
+// equalRows compares the columns that both rows have.
+func equalRows(a, b *inspect.Row) bool {
+	if a.Exists != b.Exists {
+		return false
+	}
+	if !a.Exists || a.Columns == b.Columns {
+		return a.Digest == b.Digest
+	}
+	digests := map[string]uint64{}
+	for _, v := range a.Values {
+		digests[v.Column] = v.Digest
+	}
+	for _, v := range b.Values {
+		if have, ok := digests[v.Column]; ok && have != v.Digest {
+			return false
+		}
+	}
+	return true
+}
+
+// decide says who is right: whoever has the newest version, and the row that belongs to it. Where the only ones that have it are
+// in doubt, and everybody else has no such row, it should not be there. Where neither holds, a person decides.
+func (f *Finding) decide(s state, read map[string]*inspect.Row) {
+	newest := s.newest()
+	var sound, doubtful, without []string
+	for _, region := range slices.Sorted(maps.Keys(s)) {
+		e := s[region]
+		switch {
+		case e != nil && e.ParsedVersion() == newest && !e.Suspect && agrees(read[region]):
+			sound = append(sound, region)
+		case e != nil && e.ParsedVersion() == newest:
+			doubtful = append(doubtful, region)
+		case !read[region].Exists && !live(e):
+			without = append(without, region)
+		}
+	}
+	switch {
+	case len(sound) > 0 && allEqual(sound, read):
+		f.Winner = sound[0]
+	case len(sound) == 0 && len(doubtful)+len(without) == len(s) && len(without) > 0:
+		f.Winner = without[0]
+	}
+	for _, region := range slices.Sorted(maps.Keys(s)) {
+		if f.Winner == "" || !equalRows(read[f.Winner], read[region]) || s[region] != nil && s[region].Suspect {
+			f.Wrong = append(f.Wrong, region)
+		}
+	}
+	f.Kind = Different
+	if f.Winner != "" && len(f.Wrong) > 0 {
+		switch has, should := read[f.Wrong[0]].Exists, read[f.Winner].Exists; {
+		case should && !has:
+			f.Kind = Missing
+		case has && !should:
+			f.Kind = Extra
+		}
+	}
+}
+
+func allEqual(regions []string, read map[string]*inspect.Row) bool {
+	for _, r := range regions[1:] {
+		if !equalRows(read[regions[0]], read[r]) {
+			return false
+		}
+	}
+	return true
+}
