@@ -60,7 +60,9 @@ type ApplierConfig struct {
 	InboxBytes       int           // read ahead, for each source
 	MaxAttempts      int           // of a parked change before it is dead
 	RetryDelay       time.Duration // between them
-	Retry            retry.Policy
+	// Match tells whether a table is replicated here: a parked change to one that is not any more waits.
+	Match func(schema, table string) bool
+	Retry retry.Policy
 }
 
 // Worker applies one shard's changes of all other regions, in batches, one transaction at a time. It is used once.
@@ -93,7 +95,7 @@ type Worker struct {
 // place is how far a source's shard has come.
 type place struct {
 	committed uint64 // the provenance row's next offset
-	last      uint64 // the fingerprint of the record before it, as of the start
+	last      uint64 // the fingerprint of the record before it; 0: not known
 	next      uint64 // the next offset to be read: past committed there are only control records
 	epoch     uint64 // the greatest epoch marker read
 }
@@ -185,7 +187,7 @@ func (w *Worker) process(ctx context.Context, source string, items []Inbound) er
 		if err := w.apply(ctx, b); err != nil {
 			return err
 		}
-		at.committed = b.to
+		at.committed, at.last = b.to, b.last
 	}
 	at.next, at.epoch = b.to, b.sourceEpoch
 	if len(b.words) > 0 {

@@ -92,8 +92,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 		c.watch(Progress{Source: c.cfg.Source, Shard: c.cfg.Shard, Next: c.next, End: uint64(max(end, 0)), Err: err})
 		if len(items) > 0 {
-			if err := c.put(ctx, c.cfg.Source, items); err != nil {
-				return err
+			if failed := c.put(ctx, c.cfg.Source, items); failed != nil {
+				return failed
 			}
 			r := &records[len(items)-1]
 			c.next, c.last, c.term = uint64(r.Offset)+1, r.Fingerprint(), r.LeaderEpoch
@@ -184,7 +184,7 @@ func (c *Consumer) announce(err error) {
 	switch {
 	case errors.As(err, &gap):
 		log, kind = c.log.Error, "gap"
-		text = "changes of another region are lost before they were read here: nothing more of this shard is read from it; compare the tables with that region and repair them"
+		text = "changes of another region are lost before they were read here: nothing more of this shard is read from it; compare the tables with that region, repair them, and then set the place in meridian.provenance (DESIGN.md, the bus)"
 	case isStuck(err):
 		log, kind = c.log.Error, "newer format"
 		text = "another region's changes need a newer version of Meridian: this shard's wait in their topic until this process is upgraded"

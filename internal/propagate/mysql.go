@@ -153,11 +153,11 @@ func (x *mysqlTransaction) Run(ctx context.Context, p *Plan) (mysqldb.Coordinate
 // it. It must match exactly one row: ours, where we left it.
 func (x *mysqlTransaction) advance(ctx context.Context, p *Plan) error {
 	c := &p.Counts
-	r, err := x.tx.ExecContext(ctx, "UPDATE `meridian`.`provenance` SET `next_offset` = ?, `last_record` = IF(? = 0, `last_record`, ?), `source_epoch` = ?, "+
+	r, err := x.tx.ExecContext(ctx, "UPDATE `meridian`.`provenance` SET `next_offset` = ?, `last_record` = ?, `source_epoch` = ?, "+
 		"`changes_read` = `changes_read` + ?, `applied` = `applied` + ?, `duplicate` = `duplicate` + ?, `lost` = `lost` + ?, "+
 		"`coalesced` = `coalesced` + ?, `superseded` = `superseded` + ?, `discarded` = `discarded` + ?, `rejected` = `rejected` + ?, `batch` = ? "+
 		"WHERE `source` = ? AND `shard` = ? AND `next_offset` = ? AND `epoch` = ?",
-		p.To, p.Last, p.Last, p.SourceEpoch, c.Read, c.Applied, c.Duplicate, c.Lost, c.Coalesced, c.Superseded, c.Discarded, c.Rejected,
+		p.To, p.Last, p.SourceEpoch, c.Read, c.Applied, c.Duplicate, c.Lost, c.Coalesced, c.Superseded, c.Discarded, c.Rejected,
 		AppendBatch(nil, p.Written), p.Source, p.Shard, p.From, p.Epoch)
 	if err != nil {
 		return fmt.Errorf("writing the provenance: %w", err)

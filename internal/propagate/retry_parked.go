@@ -43,11 +43,17 @@ func (w *Worker) retryOne(ctx context.Context, p *ParkedChange) error {
 		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Dead, p.Attempts, "malformed", "the record that is kept cannot be read, or its region is no longer configured"))
 	}
 	m, err := envelope.Decode(&record)
-	if err != nil || m.Change == nil {
+	var newer *envelope.NewerFormatError
+	switch {
+	case errors.As(err, &newer):
+		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Waiting, p.Attempts, "newer_format", err.Error()))
+	case err != nil || m.Change == nil:
 		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Dead, p.Attempts, "malformed", "the record that is kept is no change"))
+	case !w.cfg.Match(m.Change.Table.Schema, m.Change.Table.Name):
+		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Waiting, p.Attempts, "not_replicated", "the configuration of this region leaves the table out"))
 	}
 	b := gather(p.Source, []Inbound{{Offset: uint64(record.Offset), Message: m, Record: record, Bytes: record.Size()}}, at.committed, 0)
-	b.to, b.last, b.sourceEpoch, b.unpark, b.single = at.committed, 0, at.epoch, p.ID, true
+	b.to, b.last, b.sourceEpoch, b.unpark, b.single = at.committed, at.last, at.epoch, p.ID, true
 	err = w.apply(ctx, b)
 	var refused *RefusedError
 	switch {

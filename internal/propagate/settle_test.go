@@ -116,7 +116,7 @@ func (o *operation) carryOut() {
 func (o *operation) Rollback(context.Context) {}
 
 func (d *database) worker() *Worker {
-	return NewWorker(ApplierConfig{Region: "a", BatchRows: 10, FenceTimeout: time.Second, Retry: retry.Policy{Base: time.Millisecond, Max: time.Second}}, 0, 1,
+	return NewWorker(ApplierConfig{Region: "a", BatchRows: 10, Match: func(string, string) bool { return true }, FenceTimeout: time.Second, Retry: retry.Policy{Base: time.Millisecond, Max: time.Second}}, 0, 1,
 		map[string]State{"b": d.state}, WorkerDeps{Target: d, Parking: d, Ledger: d, Rules: newest{}, Observer: d, Clock: retry.System{}, Log: zap.NewNop()})
 }
 

@@ -106,8 +106,7 @@ type Plan struct {
 	Shard  int
 	// From is the offset at which the provenance row must stand, To where it stands afterwards.
 	From, To uint64
-	// Last is the fingerprint of the record before To: by it the partition is known again at the next start. 0 where To is
-	// From: what stands there stays.
+	// Last is the fingerprint of the record before To: by it the partition is known again at the next start.
 	Last  uint64
 	Epoch uint64
 	// SourceEpoch is the greatest epoch marker read from the source's topic up to To.

@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -71,6 +72,10 @@ func (s *Syncer) eachOf(ctx context.Context, c *bus.Client, topic string, shard 
 		}
 		for i := range records {
 			m, err := envelope.Decode(&records[i])
+			var newer *envelope.NewerFormatError
+			if errors.As(err, &newer) && newer.Origin == s.ownerOf(topic) && records[i].Offset < end {
+				return fmt.Errorf("%s/%d, offset %d: %w", topic, shard, records[i].Offset, err) // without it old changes might win
+			}
 			if err != nil || m.Epoch < epoch || records[i].Offset >= end {
 				continue // no record of ours, or one of an epoch that is over: readers pass over both
 			}
@@ -82,6 +87,16 @@ func (s *Syncer) eachOf(ctx context.Context, c *bus.Client, topic string, shard 
 		from = next
 	}
 	return nil
+}
+
+// ownerOf gives the region that publishes in a topic.
+func (s *Syncer) ownerOf(topic string) string {
+	for i := range s.cfg.Sources {
+		if s.cfg.Sources[i].Topic == topic {
+			return s.cfg.Sources[i].Region
+		}
+	}
+	return s.cfg.Region
 }
 
 // eachOwn is eachOf for the region's own topic.
