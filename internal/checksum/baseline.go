@@ -35,19 +35,19 @@ func (l *Ledger) Baseline(rows []Base, collected uint64) (entered int, err error
 		}
 		for i := range rows {
 			r := &rows[i]
-			at, err := l.place(r.Table, r.Key)
-			if err != nil {
-				return err
+			at, failed := l.place(r.Table, r.Key)
+			if failed != nil {
+				return failed
 			}
-			old, found, err := l.get(b, l.scratch)
-			if err != nil {
-				return fmt.Errorf("table %s: %w", r.Table, err)
+			old, found, failed := l.get(b, l.scratch)
+			if failed != nil {
+				return fmt.Errorf("table %s: %w", r.Table, failed)
 			}
 			if found {
 				continue
 			}
-			if err := l.put(at, r.Key, old, false, Entry{Digest: r.Digest, Columns: r.Columns, Label: r.Label}); err != nil {
-				return err
+			if failed = l.put(at, r.Key, old, false, Entry{Digest: r.Digest, Columns: r.Columns, Label: r.Label}); failed != nil {
+				return failed
 			}
 			entered++
 		}
