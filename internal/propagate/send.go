@@ -131,15 +131,15 @@ func (p *Publisher) setAside(ctx context.Context, s *shipment, i int, why *bus.T
 
 func (p *Publisher) keep(ctx context.Context, shard int, set *parcel, why *bus.TooLargeError) error {
 	c := set.message.Change
-	p.log.Error("a row is larger than the bus accepts: it stays in this region as a dead change (in meridian.parked), the other regions do not get it",
-		zap.Stringer("table", c.Table), zap.ByteString("key", set.record.Key), zap.Stringer("version", c.Version), zap.Error(why))
+	p.log.Error("a row is larger than the bus accepts: it stays in this region as a dead change (SELECT * FROM meridian.parked), the other regions do not get it",
+		zap.Stringer("table", c.Table), zap.Stringer("version", c.Version), zap.Error(why))
 	backoff := retry.NewBackoff(p.cfg.Retry, p.clock)
 	for {
 		err := p.dead.TooLarge(ctx, shard, set.message, set.record, why)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		p.log.Warn("a dead change could not be stored; trying again", zap.Stringer("table", c.Table), zap.ByteString("key", set.record.Key), zap.Error(err))
+		p.log.Warn("a dead change could not be stored; trying again", zap.Stringer("table", c.Table), zap.Stringer("version", c.Version), zap.Error(err))
 		if err = backoff.Failed(ctx, err); err != nil {
 			return err
 		}

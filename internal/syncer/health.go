@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -11,11 +12,12 @@ import (
 
 // Health is what the process knows of how it is doing, for /readyz and /v1/status.
 type Health struct {
-	mu       sync.Mutex
-	troubles map[string]string // by component: what keeps it from working, in words
-	captured time.Time         // everything committed up to this time is in the topic
-	sources  map[string]*sourceHealth
-	stats    Totals
+	mu        sync.Mutex
+	troubles  map[string]string // by component: what keeps it from working, in words
+	captured  map[int]time.Time // by owned shard: everything committed up to this time is on the bus, acknowledged
+	unwritten map[int]string    // by owned shard: why the bus does not acknowledge
+	sources   map[string]*sourceHealth
+	stats     Totals
 }
 
 // Totals are counts since the process began.
@@ -31,7 +33,7 @@ type sourceHealth struct {
 }
 
 func newHealth(sources []string) *Health {
-	h := &Health{troubles: map[string]string{}, sources: map[string]*sourceHealth{}}
+	h := &Health{troubles: map[string]string{}, captured: map[int]time.Time{}, unwritten: map[int]string{}, sources: map[string]*sourceHealth{}}
 	for _, s := range sources {
 		h.sources[s] = &sourceHealth{heard: map[int]time.Time{}, progress: map[int]propagate.Progress{}, counts: map[int]propagate.Counts{}}
 	}
@@ -49,19 +51,44 @@ func (h *Health) trouble(component string, err error) {
 	h.troubles[component] = err.Error()
 }
 
-// setCaptured notes that everything committed up to a time is in the topic. What kept capture from working is over then.
-func (h *Health) setCaptured(at time.Time) {
+// setCaptured notes that everything committed up to a time is on the bus, as far as a shard goes: the bus has acknowledged the
+// watermark that says so.
+func (h *Health) setCaptured(shard int, at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.captured = at
-	delete(h.troubles, "capture")
+	h.captured[shard] = at
 }
 
-// captureLag is how far capture is behind the database; false before it has caught up once.
-func (h *Health) captureLag(now time.Time) (time.Duration, bool) {
+// setPublishing notes why the bus does not acknowledge what is sent to a shard's partition; nil when it does.
+func (h *Health) setPublishing(shard int, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return now.Sub(h.captured), !h.captured.IsZero()
+	if err == nil {
+		delete(h.unwritten, shard)
+		return
+	}
+	h.unwritten[shard] = err.Error()
+}
+
+// captureLag is how far what is on the bus is behind the database; false before all owned shards have caught up once.
+func (h *Health) captureLag(shards int, now time.Time) (time.Duration, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return behind(h.captured, shards, now)
+}
+
+// behind is the age of the oldest of the shards' times; false before there is one of each.
+func behind(times map[int]time.Time, shards int, now time.Time) (time.Duration, bool) {
+	if len(times) < shards {
+		return 0, false
+	}
+	oldest := now
+	for _, t := range times {
+		if t.Before(oldest) {
+			oldest = t
+		}
+	}
+	return now.Sub(oldest), true
 }
 
 func (h *Health) setHeard(source string, shard int, at time.Time) {
@@ -110,16 +137,10 @@ func (h *Health) count(r *propagate.Report) {
 // shard has heard from the source.
 func (h *Health) lag(source string, shards int, now time.Time) (time.Duration, bool) {
 	s := h.sources[source]
-	if s == nil || len(s.heard) < shards {
+	if s == nil {
 		return 0, false
 	}
-	oldest := now
-	for _, t := range s.heard {
-		if t.Before(oldest) {
-			oldest = t
-		}
-	}
-	return now.Sub(oldest), true
+	return behind(s.heard, shards, now)
 }
 
 // reasons says why the process is not ready; none: it is.
@@ -130,8 +151,11 @@ func (h *Health) reasons(shards int, now time.Time, most time.Duration) []string
 	for _, c := range slices.Sorted(maps.Keys(h.troubles)) {
 		list = append(list, c+": "+h.troubles[c])
 	}
-	switch lag := now.Sub(h.captured); {
-	case h.captured.IsZero():
+	if shards := slices.Sorted(maps.Keys(h.unwritten)); len(shards) > 0 {
+		list = append(list, fmt.Sprintf("publish: the bus does not acknowledge shard %d: %s", shards[0], h.unwritten[shards[0]]))
+	}
+	switch lag, ok := behind(h.captured, shards, now); {
+	case !ok:
 		list = append(list, "capture: has not caught up with the binlog yet")
 	case lag > most:
 		list = append(list, "capture: "+lag.Round(time.Millisecond).String()+" behind the database (limits.ready_max_lag is "+most.String()+")")

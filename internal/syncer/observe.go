@@ -70,15 +70,20 @@ func (o *observer) Heard(w *envelope.WatermarkMark) {
 }
 
 // answered hears of each request to the bus.
-func (s *Syncer) answered(_ int, err error) {
+func (s *Syncer) answered(shard int, err error) {
+	s.health.setPublishing(shard, err)
 	if err != nil {
 		s.cfg.Metrics.retries.WithLabelValues("publish", "bus").Inc()
 	}
 }
 
-// acknowledged hears of each message that the bus has.
+// acknowledged hears of each message that the bus has. How far capture has come is what a watermark says when it is there,
+// not when it is sent: while the bus is away nothing that is captured gets out.
 func (s *Syncer) acknowledged(m *envelope.Message) {
-	if m.Change != nil {
+	switch {
+	case m.Change != nil:
 		s.cfg.Metrics.delay.Observe(s.cfg.Clock.Now().Sub(time.UnixMicro(m.Source.CommitTime)).Seconds())
+	case m.Watermark != nil:
+		s.health.setCaptured(m.Watermark.Shard, time.UnixMicro(m.Watermark.Time))
 	}
 }

@@ -275,7 +275,7 @@ func (s *Syncer) flusher(p *parts) *flusher {
 func (s *Syncer) pulse(p *parts) *pulse {
 	return &pulse{
 		region: s.cfg.Region, epochs: p.epochs, interval: s.cfg.PulseInterval, server: serverClock{p.server, s.cfg.Clock},
-		ledger: p.ledger, publisher: p.publisher, words: &s.words, clock: s.cfg.Clock, log: s.cfg.Log, beaten: s.health.setCaptured,
+		ledger: p.ledger, publisher: p.publisher, words: &s.words, clock: s.cfg.Clock, log: s.cfg.Log, beaten: func() { s.health.trouble("capture", nil) },
 		trouble: func(err error) { s.health.trouble("heartbeat", err) },
 	}
 }

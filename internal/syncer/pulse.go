@@ -27,8 +27,8 @@ type pulse struct {
 	words     *Words
 	clock     retry.Clock
 	log       *zap.Logger
-	beaten    func(time.Time) // hears of each beat that was published
-	trouble   func(error)     // what keeps it from beating; nil when all is well
+	beaten    func()      // hears of each beat: the tailer has passed what the database had, so capture works
+	trouble   func(error) // what keeps it from beating; nil when all is well
 }
 
 // Server is what the pulse asks of the database.
@@ -61,6 +61,7 @@ func (p *pulse) beat(ctx context.Context) error {
 	if err := p.ledger.WaitPassed(ctx, at); err != nil {
 		return err
 	}
+	p.beaten()
 	ends := p.publisher.Ends()
 	for shard, epoch := range p.epochs {
 		m := &envelope.Message{
@@ -75,6 +76,5 @@ func (p *pulse) beat(ctx context.Context) error {
 			return err
 		}
 	}
-	p.beaten(now)
 	return nil
 }

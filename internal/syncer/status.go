@@ -109,8 +109,8 @@ func (s *Syncer) Status() Status {
 func (h *Health) report(st *Status, sources []string, shards int, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.captured.IsZero() {
-		st.Capture.LagSeconds = now.Sub(h.captured).Seconds()
+	if lag, ok := behind(h.captured, shards, now); ok {
+		st.Capture.LagSeconds = lag.Seconds()
 	}
 	st.Conflicts = h.stats.Conflicts
 	for _, name := range sources {
@@ -142,7 +142,7 @@ func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
 	room := forever
 	if seconds > 0 {
 		room = time.Duration(seconds) * time.Second
-		if behind, ok := s.health.captureLag(s.cfg.Clock.Now()); ok {
+		if behind, ok := s.health.captureLag(len(s.cfg.ownedShards()), s.cfg.Clock.Now()); ok {
 			room = max(0, room-behind)
 		}
 	}
