@@ -141,8 +141,10 @@ func (v *validator) bus() {
 	case b.Embedded != nil && len(b.Brokers) > 0:
 		v.fault("bus.embedded", "the bus is brokers or embedded, not both")
 		v.brokers("bus.brokers", b.Brokers)
+		v.embedded(b.Embedded)
 	case b.Embedded != nil:
-		v.embedded(b)
+		v.embedded(b.Embedded)
+		v.onlyEmbedded(b)
 	case len(b.Brokers) > 0:
 		v.brokers("bus.brokers", b.Brokers)
 	case needed && len(v.config.Regions) > 0:
@@ -165,13 +167,16 @@ const largestRecord = 96 * MiB
 
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,99}$`)
 
-func (v *validator) embedded(b *Bus) {
-	e := b.Embedded
+func (v *validator) embedded(e *Embedded) {
 	v.address("bus.embedded.listen", e.Listen, "127.0.0.1:9092")
 	if host, _, err := net.SplitHostPort(e.Listen); err == nil && wildcard(host) {
 		v.fault("bus.embedded.listen", "%q: name the host that all syncers reach it by; it is dialled as it stands here", e.Listen)
 	}
 	v.knownRegion("bus.embedded.region", e.Region)
+}
+
+// onlyEmbedded looks at what goes with brokers and not with the embedded bus.
+func (v *validator) onlyEmbedded(b *Bus) {
 	if b.TLS != nil || b.SASL != nil {
 		v.fault("bus.embedded", "the embedded bus, which is for trials on one machine, has no tls and no sasl: remove them, or use brokers")
 	}
