@@ -18,6 +18,9 @@ type diskFacts struct {
 	free   int64  // bytes
 }
 
+// errNoFiles is what is wrong with a folder that the system itself makes up.
+var errNoFiles = errors.New("it is on a file system that files cannot be put on")
+
 // lookAtDisk asks whether the folder can be written to, without writing.
 func lookAtDisk(folder string) diskFacts {
 	d := diskFacts{folder: folder, exists: true}
@@ -44,6 +47,10 @@ func lookAtDisk(folder string) diskFacts {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(d.folder, &stat); err != nil {
 		d.err = &fs.PathError{Op: "look at", Path: d.folder, Err: err}
+		return d
+	}
+	if stat.Blocks == 0 { // such as /proc: no lack of space, but no place for files at all
+		d.err = &fs.PathError{Op: "write to", Path: d.folder, Err: errNoFiles}
 		return d
 	}
 	d.free = int64(stat.Bavail) * int64(stat.Bsize) //nolint:unconvert // Bsize has another type on other systems

@@ -286,6 +286,9 @@ func TestCheckBuses(t *testing.T) {
 	}
 }
 
+// systemFolder holds no files, whoever asks.
+const systemFolder = "/proc"
+
 func TestCheckDisk(t *testing.T) {
 	folder := t.TempDir()
 	file := filepath.Join(folder, "file")
@@ -310,6 +313,7 @@ func TestCheckDisk(t *testing.T) {
 		{filepath.Join(folder, "a", "b"), nil, OK, "will be created"},
 		{filepath.Join(file, "b"), nil, Fail, "not a directory"},
 		{file, nil, Fail, "is no folder"},
+		{filepath.Join(systemFolder, "meridian"), nil, Fail, "cannot be put on"},
 		{folder, func(d *diskFacts) { d.free = 500 << 20 }, Warn, "only 500 MiB"},
 		{folder, func(d *diskFacts) { d.free = 1 << 20 }, Fail, "does not fit"},
 	} {
