@@ -184,5 +184,9 @@ func (l *Ledger) slot(e Entry) (slot, error) {
 	return s, nil
 }
 
-// Recent gives how many entries wait in memory since the last freeze. Called by the writer.
-func (l *Ledger) Recent() int { return len(l.active) }
+// Recent gives how many entries wait in memory since the last freeze.
+func (l *Ledger) Recent() int {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.active)
+}

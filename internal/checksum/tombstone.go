@@ -37,6 +37,7 @@ type Collector struct {
 
 	mu    sync.Mutex
 	cuts  []tombstoneCut
+	due   uint64                           // the tombstones up to this flush may go
 	words map[SourceShard]map[string]int64 // by the region that said it
 }
 
@@ -79,16 +80,22 @@ func (c *Collector) Heard(w Word) {
 	c.words[SourceShard{w.Region, w.Shard}] = w.Applied
 }
 
-// passed gives the greatest flush whose tombstones every region has passed, and forgets the cuts up to it.
+// passed gives the greatest flush whose tombstones every region has passed and that have not been collected; 0 if there is none.
+// It forgets the cuts up to it.
 func (c *Collector) passed() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var n uint64
 	for len(c.cuts) > 0 && c.cutPassed(&c.cuts[0]) {
-		n = c.cuts[0].flush
+		c.due = c.cuts[0].flush
 		c.cuts = c.cuts[1:]
 	}
-	return n
+	return c.due
+}
+
+func (c *Collector) done() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.due = 0
 }
 
 func (c *Collector) cutPassed(cut *tombstoneCut) bool {
@@ -105,8 +112,8 @@ func (c *Collector) cutPassed(cut *tombstoneCut) bool {
 	return true
 }
 
-// Collect removes the tombstones that may go and returns how many. held tells whether something holds one. Called by the
-// flusher.
+// Collect removes the tombstones that may go and returns how many; after a failure it may be called again. held tells whether
+// something holds one. Called by the flusher.
 func (c *Collector) Collect(ctx context.Context, held func(table string, key row.Key) bool) (int, error) {
 	upTo := c.passed()
 	if upTo == 0 || ctx.Err() != nil {
@@ -116,6 +123,7 @@ func (c *Collector) Collect(ctx context.Context, held func(table string, key row
 	if err != nil {
 		return 0, fmt.Errorf("collecting tombstones: %w", err)
 	}
+	c.done()
 	return n, nil
 }
 

@@ -1,6 +1,7 @@
 package checksum_test
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -125,4 +126,17 @@ func TestTombstone_StaysWhileItsRowIsInMemory(t *testing.T) {
 	if e, found := lookup(t, c.ledger, 1); !found || e.Deleted {
 		t.Errorf("the row is %+v (%v)", e, found)
 	}
+}
+
+// What could not be removed (a full disk, an end in between) is removed the next time.
+func TestTombstone_GoesAfterAFailure(t *testing.T) {
+	c := newTombstones(t)
+	c.allPass()
+	c.passCommit(200)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if n, err := c.collector.Collect(ended, func(string, row.Key) bool { return false }); n != 0 || err == nil {
+		t.Fatalf("%d went, %v", n, err)
+	}
+	c.goes(true, "the first time failed")
 }
