@@ -132,6 +132,8 @@ type runCommand struct {
 	Replicas int  `placeholder:"N" env:"MERIDIAN_REPLICAS" default:"1" help:"How many replicas share the region's shards (${default})."`
 
 	SkipTransaction []string `placeholder:"GTID" sep:"none" help:"Pass over this transaction, which capture cannot take (the error that ended it names it), and do not publish it: the regions then differ in what it wrote until that is compared and repaired. Repeatable; without effect on what is not met."`
+
+	AcknowledgeWarnings bool `help:"Forget the warnings that the region's status has shown so far, such as of changes that were purged before they were read: you have dealt with them. What this start finds is shown."`
 }
 
 // Help adds the example.
@@ -161,7 +163,7 @@ func (r *runCommand) Run(ctx context.Context, p *process) error {
 	if r.Replicas > c.Bus.Partitions {
 		return &usageError{fmt.Sprintf("--replicas %d: there are only %d shards to share (bus.partitions)", r.Replicas, c.Bus.Partitions)}
 	}
-	return runSyncer(ctx, p, runOptions{Config: c, Region: region, Replica: replica, Replicas: r.Replicas, Skip: skip})
+	return runSyncer(ctx, p, runOptions{Config: c, Region: region, Replica: replica, Replicas: r.Replicas, Skip: skip, Acknowledge: r.AcknowledgeWarnings})
 }
 
 // runOptions is what `syncer run` was asked to run.
@@ -171,6 +173,8 @@ type runOptions struct {
 	Replica  int // of Replicas, from 0: it owns the shards s with s mod Replicas = Replica
 	Replicas int
 	Skip     []string // GTIDs of transactions that capture passes over
+
+	Acknowledge bool // the warnings of earlier starts
 }
 
 var ordinal = regexp.MustCompile(`-(\d{1,4})$`)

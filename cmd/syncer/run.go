@@ -145,7 +145,7 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 	}
 	s := syncer.Config{
 		Region: name, Replica: o.Replica, Replicas: o.Replicas, Shards: c.Bus.Partitions, Directory: c.ReplicaDirectory(name, o.Replica),
-		MySQL: database, TailerID: tailerID(name, o.Replica), SkipTransactions: o.Skip, Home: home,
+		MySQL: database, TailerID: tailerID(name, o.Replica), SkipTransactions: o.Skip, AcknowledgeWarnings: o.Acknowledge, Home: home,
 		Topic: c.ChangeTopic(name), DeadTopic: c.DeadTopic(name), HeartbeatTopic: c.HeartbeatTopic(),
 		Replication: c.Bus.ReplicationFactor, Retention: c.Bus.Retention, MaxRecordBytes: int(c.Bus.MaxRecordBytes),
 		Tables:    replicated{&c.Tables},

@@ -108,6 +108,7 @@ type regionView struct {
 	Replica  int          `json:"replica"`
 	Ready    bool         `json:"ready"`
 	Reasons  []string     `json:"reasons"`
+	Warnings []string     `json:"warnings"`
 	Capture  captureView  `json:"capture"`
 	Sources  []sourceView `json:"sources"`
 	Parked   uint64       `json:"parked"`
@@ -272,6 +273,9 @@ func (s *allStatus) text(colors bool) string {
 		}
 		for _, reason := range v.Reasons {
 			notes = append(notes, v.name()+": "+reason)
+		}
+		for _, warning := range v.Warnings {
+			notes = append(notes, v.name()+": warning: "+warning)
 		}
 		if v.unreachable {
 			regions.Add(console.Text(v.name()), ready, empty, empty, empty, empty, empty, empty, empty, empty)

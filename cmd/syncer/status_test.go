@@ -27,7 +27,7 @@ const healthy = `{"regions": [{"region": "a", "replica": 0, "ready": true, "reas
 	"sources": [{"source": "b", "lag_seconds": 0.5, "applied": 12345, "lost": 3}, {"source": "c", "lag_seconds": -1, "applied": 0, "lost": 0, "error": "no answer from kafka"}],
 	"parked": 2, "dead": 1, "drift": 0, "unproven": 4, "conflicts": 17, "clock_skew_seconds": -0.002, "binlog_headroom_seconds": 86400.4, "new_key": {"x": [1]}}]}`
 
-const lagging = `{"regions": [{"region": "b", "ready": false, "reasons": ["source a: 45s behind (limits.ready_max_lag is 30s)"], "sources": []}]}`
+const lagging = `{"regions": [{"region": "b", "ready": false, "reasons": ["source a: 45s behind (limits.ready_max_lag is 30s)"], "warnings": ["transactions x:1-5 are lost"], "sources": []}]}`
 
 func statusConfig(t *testing.T, urls ...string) string {
 	t.Helper()

@@ -1,5 +1,7 @@
 package binlog
 
+import "strings"
+
 // History is a set of transactions, as a server or a checkpoint names it: a GTID set of MySQL, or a GTID position of
 // MariaDB, which stands for all that came before it in each domain. It is immutable.
 type History struct {
@@ -58,4 +60,22 @@ func (h History) String() string {
 		return h.list.String()
 	}
 	return h.set.String()
+}
+
+// Since gives, in words, what is in it and not in o: a GTID set of MySQL; of MariaDB the last GTIDs of each domain and what
+// they come after.
+func (h History) Since(o History) string {
+	if !h.isMaria {
+		return h.set.minus(o.set).String()
+	}
+	var parts []string
+	for _, g := range h.list {
+		switch i, ok := o.list.find(g.domain); {
+		case !ok:
+			parts = append(parts, "up to "+g.String())
+		case o.list[i].number < g.number:
+			parts = append(parts, "after "+o.list[i].String()+" up to "+g.String())
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -39,3 +39,28 @@ func TestHistory_ContainsAndCommon(t *testing.T) {
 		})
 	}
 }
+
+func TestHistory_SinceNamesWhatLiesBetween(t *testing.T) {
+	const a, b = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
+	for _, c := range []struct {
+		now, then string
+		isMaria   bool
+		want      string
+	}{
+		{a + ":1-9," + b + ":1-3", a + ":1-5:7", false, a + ":6:8-9," + b + ":1-3"},
+		{a + ":1-9", a + ":1-9", false, ""},
+		{"0-1-100,1-2-5,2-2-7", "0-3-90,2-2-7", true, "after 0-3-90 up to 0-1-100, up to 1-2-5"},
+	} {
+		now, err := binlog.ParseHistory(c.now, c.isMaria)
+		if err != nil {
+			t.Fatal(err)
+		}
+		then, err := binlog.ParseHistory(c.then, c.isMaria)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := now.Since(then); got != c.want {
+			t.Errorf("%s since %s is %q, want %q", c.now, c.then, got, c.want)
+		}
+	}
+}

@@ -119,6 +119,7 @@ type Conflict struct {
 	Key    row.Key
 	Winner row.Version
 	Loser  row.Version
+	Offset uint64 // of the change that came
 	// Values of neither row are here: logs never hold them.
 }
 
@@ -160,7 +161,7 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 		outcome = conflict.Write // a repair wins against its own version: the row itself is in doubt
 	}
 	if verdict.Concurrent {
-		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version}
+		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version, Offset: c.item.Offset}
 		if outcome == conflict.Write {
 			cf.Winner, cf.Loser = cf.Loser, cf.Winner
 		}

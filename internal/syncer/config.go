@@ -21,6 +21,8 @@ type Config struct {
 	TailerID uint32 // the server id that the tailer registers with
 	// SkipTransactions are the GTIDs of transactions that capture passes over, whatever is in them.
 	SkipTransactions []string
+	// AcknowledgeWarnings forgets the warnings that the ledger has at the start.
+	AcknowledgeWarnings bool
 
 	Home    bus.Config // this region's own Kafka
 	Sources []Source   // the other regions

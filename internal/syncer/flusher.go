@@ -3,7 +3,7 @@ package syncer
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"maps"
 	"sync"
 	"time"
@@ -82,6 +82,13 @@ func (w *Words) set(by map[int]map[string]int64) {
 	w.by = by
 }
 
+// collector is what the flusher tells and asks of tombstones: a checksum.Collector.
+type collector interface {
+	Heard(w checksum.Word)
+	Flushed(shards map[int]map[string]int64)
+	Collect(ctx context.Context, held func(table string, key row.Key) bool) (int, error)
+}
+
 // flusher writes what capture sets aside, once the bus has acknowledged all of it, and then collects tombstones.
 //
 // Invariant: the checkpoint in the file never passes what the bus has acknowledged.
@@ -89,7 +96,7 @@ type flusher struct {
 	region    string
 	ledger    *checksum.Ledger
 	publisher *propagate.Publisher
-	collector *checksum.Collector
+	collector collector
 	held      func(table string, key row.Key) bool // tombstones that may not go
 	flushing  *flushing
 	words     *Words
@@ -99,6 +106,7 @@ type flusher struct {
 	observe   func(time.Duration)
 	collected func(int)   // hears how many tombstones have gone
 	trouble   func(error) // what keeps it from writing; nil when all is well
+	retried   func()
 }
 
 func (f *flusher) run(ctx context.Context) error {
@@ -114,7 +122,7 @@ func (f *flusher) run(ctx context.Context) error {
 	}
 }
 
-// flush writes what is set aside, for as long as it takes: a full disk may become free.
+// flush writes what is set aside, and then collects the tombstones that may go.
 func (f *flusher) flush(ctx context.Context) error {
 	cut, ok := f.ledger.Frozen()
 	if !ok {
@@ -125,31 +133,45 @@ func (f *flusher) flush(ctx context.Context) error {
 	}
 	began := f.clock.Now()
 	ends := f.publisher.Ends()
-	backoff := retry.NewBackoff(f.policy, f.clock)
 	var applied map[checksum.SourceShard]uint64
+	err := f.persist(ctx, func(ctx context.Context) (err error) {
+		applied, err = f.ledger.Flush(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	f.observe(f.clock.Now().Sub(began))
+	f.flushing.finish()
+	f.say(cut, applied, ends)
+	return f.persist(ctx, func(ctx context.Context) error {
+		n, err := f.collector.Collect(ctx, f.held)
+		if n > 0 {
+			f.collected(n)
+		}
+		return err
+	})
+}
+
+// persist writes to the ledger's file, for as long as it takes: a full disk may become free. A damaged file does not heal.
+func (f *flusher) persist(ctx context.Context, write func(context.Context) error) error {
+	backoff := retry.NewBackoff(f.policy, f.clock)
 	for {
-		var err error
-		if applied, err = f.ledger.Flush(ctx); err == nil {
-			break
+		err := write(ctx)
+		if err == nil {
+			f.trouble(nil)
+			return nil
+		}
+		if errors.Is(err, checksum.ErrDamaged) {
+			return err
 		}
 		f.trouble(err)
+		f.retried()
 		f.log.Error("the ledger cannot be written; capture stops when its memory is full, nothing is lost; trying again", zap.Error(err))
 		if err = backoff.Failed(ctx, err); err != nil {
 			return err
 		}
 	}
-	f.trouble(nil)
-	f.observe(f.clock.Now().Sub(began))
-	f.flushing.finish()
-	f.say(cut, applied, ends)
-	n, err := f.collector.Collect(ctx, f.held)
-	if err != nil {
-		return fmt.Errorf("after a flush: %w", err)
-	}
-	if n > 0 {
-		f.collected(n)
-	}
-	return nil
 }
 
 // say notes what the file includes now. For this region's own topic the word is what had been acknowledged when the cut

@@ -22,7 +22,7 @@ func (s *Syncer) databaseNow() time.Time {
 }
 
 // heartbeats says once an interval, on a topic of its own, that the region lives and how it sees the others' clocks, and
-// judges its own clock by what it has heard.
+// judges its own clock by what it has heard. One replica speaks for the region; all of them judge, as each publishes.
 func (s *Syncer) heartbeats(ctx context.Context, p *parts) error {
 	for {
 		if err := s.heartbeat(ctx, p); err != nil && ctx.Err() == nil {
@@ -41,6 +41,9 @@ func (s *Syncer) heartbeat(ctx context.Context, p *parts) error {
 		return err
 	}
 	s.ahead.Store(int64(ahead))
+	if s.cfg.Replica != 0 {
+		return nil
+	}
 	h := &envelope.Heartbeat{Region: s.cfg.Region, Replica: s.cfg.Replica, Time: s.databaseNow().UnixMicro(), Observed: map[string]int64{}}
 	for region, least := range s.skew.Observed() {
 		h.Observed[region] = least.Microseconds()

@@ -26,6 +26,7 @@ type Metrics struct {
 	collected prometheus.Counter       // tombstones_collected_total
 	retries   *prometheus.CounterVec   // retries_total{component,reason}
 	baseline  *prometheus.GaugeVec     // baseline_rows{table}
+	warnings  prometheus.Gauge         // warnings
 	up        *prometheus.GaugeVec     // loop_up{loop}
 }
 
@@ -68,6 +69,7 @@ func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
 		collected: f.counter("tombstones_collected_total", "Tombstones that every region has passed, removed from the ledger."),
 		retries:   f.counterVec("retries_total", "Every retry.", "component", "reason"),
 		baseline:  f.gaugeVec("baseline_rows", "Rows that were there before, read so far.", "table"),
+		warnings:  f.gauge("warnings", "What was lost and nobody has acknowledged yet; /v1/status says what (syncer run --acknowledge-warnings)."),
 		up:        f.gaugeVec("loop_up", "1 while the loop runs.", "loop"),
 	}
 }

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -37,15 +38,17 @@ func (o *observer) Committed(r propagate.Report) {
 		reach.Observe(now.Sub(time.UnixMicro(it.Message.Source.CommitTime)).Seconds())
 	}
 	for _, cf := range r.Conflicts {
+		// No log holds values of a row, and its key is made of some: the offset says which it is.
 		m.conflicts.WithLabelValues(cf.Table, cf.Winner.Region).Inc()
 		o.s.cfg.Log.Info("conflict: two regions wrote a row without seeing each other; the newer write stands",
-			zap.String("table", cf.Table), zap.Binary("key", []byte(cf.Key)), zap.Stringer("winner", cf.Winner), zap.Stringer("loser", cf.Loser))
+			zap.String("table", cf.Table), zap.Stringer("winner", cf.Winner), zap.Stringer("loser", cf.Loser), zap.String("source", r.Source),
+			zap.Int("shard", r.Shard), zap.Uint64("offset", cf.Offset))
 	}
 	for i := range r.Parks {
 		p := &r.Parks[i]
-		o.s.cfg.Log.Warn("set aside: it is kept in meridian.parked and does not stop the others (syncer parked list)",
+		o.s.cfg.Log.Warn("set aside: it does not stop the others, and is kept with its key and all details (SELECT * FROM meridian.parked)",
 			zap.String("source", r.Source), zap.Int("shard", r.Shard), zap.Uint64("offset", p.Offset), zap.String("table", p.Table),
-			zap.String("state", string(p.State)), zap.String("reason", p.Reason), zap.String("detail", p.Detail))
+			zap.Stringer("version", p.Version), zap.String("state", string(p.State)), zap.String("reason", p.Reason))
 	}
 	o.s.health.trouble(applyTrouble(r.Shard), nil)
 	o.s.health.count(&r)
@@ -53,6 +56,9 @@ func (o *observer) Committed(r propagate.Report) {
 
 // Retried implements propagate.Observer.
 func (o *observer) Retried(source string, shard int, reason string, err error) {
+	if errors.Is(err, checksum.ErrDamaged) {
+		return // it ends this worker and all others, and is cured by a new start
+	}
 	o.s.cfg.Metrics.retries.WithLabelValues("apply", reason).Inc()
 	o.s.cfg.Log.Debug("an apply transaction is tried again", zap.String("source", source), zap.Int("shard", shard), zap.String("reason", reason), zap.Error(err))
 	if class := mysqldb.Classify(err); reason == mysqldb.Reason(err) && (class == mysqldb.Fatal || class == mysqldb.Denied) {

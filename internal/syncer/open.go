@@ -72,7 +72,7 @@ func (s *Syncer) again(err error) error {
 	}
 	var other *mysqldb.AnotherServerError
 	var transient *bus.TransientError
-	if errors.As(err, &other) || errors.As(err, &transient) || errors.Is(err, binlog.ErrConnection) || mysqldb.Classify(err) == mysqldb.Transient {
+	if errors.As(err, &other) || errors.As(err, &transient) || errors.Is(err, binlog.ErrConnection) || errors.Is(err, checksum.ErrDamaged) || mysqldb.Classify(err) == mysqldb.Transient {
 		return &againError{err}
 	}
 	return err
@@ -114,38 +114,14 @@ func (s *Syncer) topics() []bus.Topic {
 // openLedger opens the ledger and finds where to read on. A ledger that is lost or damaged is rebuilt; where this region
 // has never published anything there is nothing to rebuild it from, and nothing was lost: a first start.
 func (s *Syncer) openLedger(ctx context.Context, p *parts, ends map[int]int64, executed string, states map[int]map[string]propagate.State) error {
-	opts := checksum.Options{Path: s.ledgerPath(), Region: s.cfg.Region, Shards: s.cfg.Shards, Reached: s.cfg.Reached,
-		Share: fmt.Sprintf("replica %d of %d", s.cfg.Replica, s.cfg.Replicas)}
-	l, err := checksum.Open(opts)
-	if errors.Is(err, checksum.ErrDamaged) || errors.Is(err, checksum.ErrOtherShare) {
-		s.lost = err
-	} else if err != nil {
+	body, err := s.openFile(p)
+	if err != nil {
 		return err
 	}
-	var body []byte
-	if s.lost == nil {
-		if body, _, err = l.Checkpoint(); err != nil {
-			return errors.Join(err, l.Close())
-		}
-	}
-	if len(body) == 0 { // nothing, or an unfinished rebuild: start from an empty file
-		if l != nil {
-			if err = l.Close(); err != nil {
-				return fmt.Errorf("closing a lost ledger: %w", err)
-			}
-		}
-		if err = checksum.Remove(opts.Path); err != nil {
-			return err
-		}
-		if l, err = checksum.Open(opts); err != nil {
-			return err
-		}
-	}
-	p.ledger = l
 	switch {
 	case len(body) > 0:
 		if err := json.Unmarshal(body, &p.start); err != nil {
-			return fmt.Errorf("%s: the checkpoint cannot be read: %w", s.ledgerPath(), err)
+			return fmt.Errorf("%s: %w: the checkpoint cannot be read: %w", s.ledgerPath(), checksum.ErrDamaged, err)
 		}
 	case s.lost == nil && isNew(ends):
 		if err := s.firstStart(ctx, p, executed); err != nil {
@@ -253,7 +229,7 @@ func (s *Syncer) consumers(p *parts) []*propagate.Consumer {
 			list = append(list, propagate.NewConsumer(propagate.ConsumerConfig{
 				Source: source.Region, Topic: source.Topic, Shard: shard, From: from, Last: last,
 				Bytes: fetchBytes, Wait: 5 * time.Second, Retry: s.cfg.Retry, Admission: admission,
-			}, p.abroad[source.Region], w.Put, s.cfg.Clock, s.cfg.Log, s.health.setProgress))
+			}, p.abroad[source.Region], w.Put, s.cfg.Clock, s.cfg.Log, s.consumed))
 		}
 	}
 	return list
@@ -269,6 +245,7 @@ func (s *Syncer) flusher(p *parts) *flusher {
 		collected: func(n int) { s.cfg.Metrics.collected.Add(float64(n)) },
 		observe:   func(d time.Duration) { s.cfg.Metrics.flush.Observe(d.Seconds()) },
 		trouble:   func(err error) { s.health.trouble("ledger", err) },
+		retried:   func() { s.cfg.Metrics.retries.WithLabelValues("flush", "file").Inc() },
 	}
 }
 

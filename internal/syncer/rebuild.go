@@ -103,7 +103,9 @@ func (r *rebuild) findResume(ctx context.Context, executed string) error {
 	}
 	var purged *binlog.PositionError
 	if err := r.tail(ctx, &historian{}); errors.As(err, &purged) {
-		r.s.cfg.Log.Error("the binlog behind the last checkpoint is gone: what it held is in the database, but its versions are lost; compare with the other regions", zap.Error(err))
+		if err := r.warnOfHole(has, purged); err != nil {
+			return err
+		}
 		r.resume = has
 	}
 	return nil

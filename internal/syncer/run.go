@@ -29,6 +29,10 @@ type Syncer struct {
 
 	view view  // what Status reads
 	lost error // why the ledger has to be rebuilt; nil: it need not
+
+	forgotten    bool // the warnings that were there at the start, as the configuration asked
+	began        time.Time
+	parked, dead levels
 }
 
 // New makes a Syncer.
@@ -36,7 +40,10 @@ func New(cfg Config) *Syncer {
 	if cfg.Reached == nil {
 		cfg.Reached = func(string) {}
 	}
-	return &Syncer{cfg: cfg, health: newHealth(cfg.sourceNames()), skew: NewSkew(cfg.Region, cfg.MaxSkew)}
+	return &Syncer{
+		cfg: cfg, health: newHealth(cfg.sourceNames()), skew: NewSkew(cfg.Region, cfg.MaxSkew), began: cfg.Clock.Now(),
+		parked: levels{gauges: cfg.Metrics.parked}, dead: levels{gauges: cfg.Metrics.dead},
+	}
 }
 
 // Run runs until the context ends, which is no error: what is in memory is then written down. Any other end is one.
@@ -58,6 +65,10 @@ func (s *Syncer) Run(ctx context.Context) error {
 			}
 			return err
 		}
+		if errors.Is(err, checksum.ErrDamaged) {
+			s.lost = err
+		}
+		s.cfg.Metrics.retries.WithLabelValues("start", startReason(err)).Inc()
 		s.cfg.Log.Warn("starting over", zap.String("region", s.cfg.Region), zap.Error(err))
 		s.health.trouble("start", err)
 		if err = backoff.Failed(ctx, err); err != nil {
@@ -129,12 +140,11 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	for _, c := range s.consumers(p) {
 		s.actor(earlyCtx, early, "consume", c.Run)
 	}
-	if s.cfg.Replica == 0 {
-		s.actor(earlyCtx, early, "heartbeat", func(ctx context.Context) error { return s.heartbeats(ctx, p) })
-		for region, c := range p.abroad {
-			s.actor(earlyCtx, early, "listen", func(ctx context.Context) error { return s.listen(ctx, c, region) })
-		}
+	s.actor(earlyCtx, early, "heartbeat", func(ctx context.Context) error { return s.heartbeats(ctx, p) })
+	for region, c := range p.abroad {
+		s.actor(earlyCtx, early, "listen", func(ctx context.Context) error { return s.listen(ctx, c, region) })
 	}
+	s.actor(earlyCtx, early, "ledger", func(ctx context.Context) error { return s.watchLedger(ctx, p.ledger) })
 	s.actor(earlyCtx, early, "housekeeping", func(ctx context.Context) error { return s.housekeeping(ctx, p) })
 
 	err := early.Wait()

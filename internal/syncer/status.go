@@ -33,6 +33,7 @@ type Status struct {
 	Replica     int            `json:"replica"`
 	Ready       bool           `json:"ready"`
 	Reasons     []string       `json:"reasons"`
+	Warnings    []string       `json:"warnings"` // what was lost, until it is acknowledged
 	Capture     CaptureStatus  `json:"capture"`
 	Sources     []SourceStatus `json:"sources"`
 	Parked      uint64         `json:"parked"`
@@ -73,7 +74,7 @@ func (s *Syncer) Reasons() []string {
 // Status says how the region is doing.
 func (s *Syncer) Status() Status {
 	now := s.cfg.Clock.Now()
-	st := Status{Region: s.cfg.Region, Replica: s.cfg.Replica, Reasons: s.Reasons(), Sources: []SourceStatus{}}
+	st := Status{Region: s.cfg.Region, Replica: s.cfg.Replica, Reasons: s.Reasons(), Warnings: []string{}, Sources: []SourceStatus{}}
 	if st.Reasons == nil {
 		st.Reasons = []string{}
 	}
@@ -85,6 +86,7 @@ func (s *Syncer) Status() Status {
 		}
 		st.Capture.PendingBytes = p.publisher.Pending()
 		st.LedgerRows, st.LedgerBytes, _ = p.ledger.Size()
+		st.Warnings = append(st.Warnings, p.ledger.Warnings()...)
 		st.Baseline = p.baseline.Progress()
 	}
 	st.Headroom = s.view.room.Seconds()
@@ -135,9 +137,9 @@ const forever = math.MaxInt32 * time.Second
 
 // measureHeadroom finds out how long what capture has not read yet will still be there.
 func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
-	var seconds int64
-	if err := p.server.DB.QueryRowContext(ctx, "SELECT @@GLOBAL.binlog_expire_logs_seconds").Scan(&seconds); err != nil {
-		return fmt.Errorf("reading binlog_expire_logs_seconds: %w", err)
+	seconds, err := binlogExpiry(ctx, p)
+	if err != nil {
+		return err
 	}
 	room := forever
 	if seconds > 0 {
@@ -151,6 +153,30 @@ func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
 	defer s.view.mu.Unlock()
 	s.view.room = room
 	return nil
+}
+
+// binlogExpiry gives after how many seconds the server purges a binlog, 0 for never. MariaDB before 10.6 only counts in days.
+func binlogExpiry(ctx context.Context, p *parts) (seconds int64, err error) {
+	rows, err := p.server.DB.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('binlog_expire_logs_seconds', 'expire_logs_days')")
+	if err != nil {
+		return 0, fmt.Errorf("asking how long binlogs are kept: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has said it
+	for rows.Next() {
+		var name string
+		var value float64 // MariaDB's days have a fraction
+		if err := rows.Scan(&name, &value); err != nil {
+			return 0, fmt.Errorf("asking how long binlogs are kept: %w", err)
+		}
+		if name == "expire_logs_days" {
+			value *= (24 * time.Hour).Seconds()
+		}
+		seconds = max(seconds, int64(value)) // MySQL 8.0 has both, of which one is 0; MariaDB's are two names of one thing
+	}
+	if err := rows.Err(); err != nil {
+		return 0, fmt.Errorf("asking how long binlogs are kept: %w", err)
+	}
+	return seconds, nil
 }
 
 // housekeeping refreshes, once an interval, what is not counted as it happens, and ends a process whose shards have another
@@ -176,29 +202,23 @@ func (s *Syncer) refresh(ctx context.Context, p *parts) error {
 	m.rows.Set(float64(rows))
 	m.bytes.Set(float64(bytes))
 	st := s.Status()
+	m.warnings.Set(float64(len(st.Warnings)))
 	for _, src := range st.Sources {
-		if src.LagSeconds >= 0 {
-			m.lag.WithLabelValues(src.Source, s.cfg.Region).Set(src.LagSeconds)
+		lag := src.LagSeconds
+		if lag < 0 { // not heard from yet: as far as is known, nothing has been applied since the process began
+			lag = s.cfg.Clock.Now().Sub(s.began).Seconds()
 		}
+		m.lag.WithLabelValues(src.Source, s.cfg.Region).Set(lag)
 	}
-	if err := s.measureHeadroom(ctx, p); err != nil {
-		return err
-	}
+	return errors.Join(s.measureHeadroom(ctx, p), s.refreshParked(ctx, p))
+}
+
+func (s *Syncer) refreshParked(ctx context.Context, p *parts) error {
 	counts, err := p.target.CountParked(ctx)
 	if err != nil {
 		return err
 	}
-	m.parked.Reset()
-	m.dead.Reset()
-	for _, c := range counts {
-		switch c.State {
-		case propagate.Dead:
-			m.dead.WithLabelValues(c.Table, c.Reason).Set(float64(c.Count))
-		case propagate.Parked, propagate.Waiting:
-			m.parked.WithLabelValues(c.Table, c.Reason).Add(float64(c.Count))
-		case propagate.Rejected:
-		}
-	}
+	s.showParked(counts)
 	s.view.mu.Lock()
 	s.view.parked = counts
 	s.view.mu.Unlock()
