@@ -18,6 +18,7 @@ import (
 	"meridian/internal/binlog"
 	"meridian/internal/bus"
 	"meridian/internal/config"
+	"meridian/internal/inspect"
 	"meridian/internal/retry"
 	"meridian/internal/syncer"
 )
@@ -125,11 +126,16 @@ func listenAdmin(ctx context.Context, p *process, o runOptions, registry *promet
 	if o.Config.Admin.Token.IsSet() {
 		token = o.Config.Admin.Token.Read
 	}
-	return admin.Listen(ctx, admin.Config{
+	server, err := admin.Listen(ctx, admin.Config{
 		Listen: o.Region.Admin.Listen, TLS: tls, Token: token, Metrics: registry, Logger: p.logger,
 		Ready:  s.Reasons,
 		Status: func(context.Context) (any, error) { return map[string]any{"regions": []syncer.Status{s.Status()}}, nil },
 	})
+	if err != nil {
+		return nil, err
+	}
+	inspect.Mount(server.Mount, s.Inspector())
+	return server, nil
 }
 
 // settings turns the configuration into what the region's process needs to know.
@@ -155,8 +161,9 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		InboxBytes:   inboxBytes(c, o.Replicas),
 		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
-		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
-		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
+		ScrubRows: c.Verify.ScrubRowsPerSecond,
+		Retry:     retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Clock:     retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
 	}
 	for _, other := range c.Others(name) {
 		abroad, err := busConfig(c, other, logger)

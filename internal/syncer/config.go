@@ -49,6 +49,7 @@ type Config struct {
 	FlushInterval    time.Duration
 	FlushEntries     int
 	PulseInterval    time.Duration
+	ScrubRows        int // a second, re-read to find what was changed past the binlog; 0: none
 
 	Retry   retry.Policy // of everything that passes by itself
 	Clock   retry.Clock

@@ -7,6 +7,7 @@ import (
 // Metrics are the region's, as PRODUCT names them. They carry the region as a constant label.
 type Metrics struct {
 	capture captureMetrics
+	scrub   scrubMetrics
 
 	delay     prometheus.Histogram     // capture_delay_seconds
 	read      *prometheus.CounterVec   // bus_changes_read_total{source}
@@ -30,6 +31,11 @@ type Metrics struct {
 	up        *prometheus.GaugeVec     // loop_up{loop}
 }
 
+type scrubMetrics struct {
+	found   *prometheus.CounterVec // altered_past_binlog_rows_total{table,kind}
+	covered *prometheus.GaugeVec   // scrub_covered_timestamp_seconds{table}
+}
+
 type captureMetrics struct {
 	transactions prometheus.Counter
 	changes      prometheus.Counter
@@ -43,6 +49,10 @@ type captureMetrics struct {
 func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
 	f := factory{prometheus.WrapRegistererWith(prometheus.Labels{"region": region}, registry)}
 	return &Metrics{
+		scrub: scrubMetrics{
+			found:   f.counterVec("altered_past_binlog_rows_total", "Rows found to be otherwise than the ledger says: changed past the binlog.", "table", "kind"),
+			covered: f.gaugeVec("scrub_covered_timestamp_seconds", "When the table was last read again as a whole.", "table"),
+		},
 		capture: captureMetrics{
 			transactions: f.counter("capture_transactions_total", "Transactions read from the binlog that touch replicated tables."),
 			changes:      f.counter("capture_changes_total", "Row changes of replicated tables read from the binlog."),

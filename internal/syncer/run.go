@@ -95,6 +95,7 @@ type parts struct {
 	capture   *Capture
 	collector *checksum.Collector
 	baseline  *baseline
+	scrub     *scrub
 	flushing  *flushing
 	epochs    map[int]uint64
 	start     checkpoint
@@ -134,6 +135,7 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	s.actor(earlyCtx, early, "capture", func(ctx context.Context) error { return s.tail(ctx, p) })
 	s.actor(earlyCtx, early, "pulse", s.pulse(p).run)
 	s.actor(earlyCtx, early, "baseline", p.baseline.run)
+	s.actor(earlyCtx, early, "scrub", p.scrub.run)
 	for _, w := range p.workers {
 		s.actor(earlyCtx, early, "apply", w.Run)
 	}

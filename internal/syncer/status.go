@@ -29,24 +29,25 @@ func (v *view) set(p *parts) {
 
 // Status is a region's part of /v1/status. Durations are in seconds, as PRODUCT fixes it.
 type Status struct {
-	Region      string         `json:"region"`
-	Replica     int            `json:"replica"`
-	Ready       bool           `json:"ready"`
-	Reasons     []string       `json:"reasons"`
-	Warnings    []string       `json:"warnings"` // what was lost, until it is acknowledged
-	Capture     CaptureStatus  `json:"capture"`
-	Sources     []SourceStatus `json:"sources"`
-	Parked      uint64         `json:"parked"`
-	Dead        uint64         `json:"dead"`
-	Rejected    uint64         `json:"rejected"`
-	Drift       uint64         `json:"drift"`
-	Unproven    uint64         `json:"unproven"`
-	ClockSkew   float64        `json:"clock_skew_seconds"`
-	Headroom    float64        `json:"binlog_headroom_seconds"`
-	LedgerRows  uint64         `json:"ledger_rows"`
-	LedgerBytes int64          `json:"ledger_bytes"`
-	Conflicts   uint64         `json:"conflicts"`
-	Baseline    []ScanProgress `json:"baseline"` // the first reading of the tables
+	Region      string          `json:"region"`
+	Replica     int             `json:"replica"`
+	Ready       bool            `json:"ready"`
+	Reasons     []string        `json:"reasons"`
+	Warnings    []string        `json:"warnings"` // what was lost, until it is acknowledged
+	Capture     CaptureStatus   `json:"capture"`
+	Sources     []SourceStatus  `json:"sources"`
+	Parked      uint64          `json:"parked"`
+	Dead        uint64          `json:"dead"`
+	Rejected    uint64          `json:"rejected"`
+	Drift       uint64          `json:"drift"`
+	Unproven    uint64          `json:"unproven"`
+	ClockSkew   float64         `json:"clock_skew_seconds"`
+	Headroom    float64         `json:"binlog_headroom_seconds"`
+	LedgerRows  uint64          `json:"ledger_rows"`
+	LedgerBytes int64           `json:"ledger_bytes"`
+	Conflicts   uint64          `json:"conflicts"`
+	Baseline    []ScanProgress  `json:"baseline"` // the first reading of the tables
+	Scrub       []ScrubProgress `json:"scrub"`    // the reading again
 }
 
 // CaptureStatus is how far capture has come.
@@ -87,7 +88,7 @@ func (s *Syncer) Status() Status {
 		st.Capture.PendingBytes = p.publisher.Pending()
 		st.LedgerRows, st.LedgerBytes, _ = p.ledger.Size()
 		st.Warnings = append(st.Warnings, p.ledger.Warnings()...)
-		st.Baseline = p.baseline.Progress()
+		st.Baseline, st.Scrub = p.baseline.Progress(), p.scrub.Progress()
 	}
 	st.Headroom = s.view.room.Seconds()
 	for _, c := range s.view.parked {
