@@ -53,13 +53,36 @@ func (l *Ledger) keepWarnings(texts []string) error {
 	return nil
 }
 
-func (l *Ledger) loadWarnings(tx *bbolt.Tx) error {
-	body := tx.Bucket(bucketMeta).Get(metaWarnings)
-	if body == nil {
+func (l *Ledger) loadWarnings(tx *bbolt.Tx) (err error) {
+	l.warnings, err = readWarnings(tx)
+	return err
+}
+
+func readWarnings(tx *bbolt.Tx) (texts []string, err error) {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return nil, nil
+	}
+	if body := meta.Get(metaWarnings); body != nil {
+		if err = json.Unmarshal(body, &texts); err != nil {
+			return nil, fmt.Errorf("%w: warnings: %w", ErrDamaged, err)
+		}
+	}
+	return texts, nil
+}
+
+// WarningsIn gives the warnings in a closed ledger's file, as far as they can be read: the file may be damaged, or of other
+// shards than it is opened for.
+func WarningsIn(path string) []string {
+	f, err := openFile(path)
+	if err != nil {
 		return nil
 	}
-	if err := json.Unmarshal(body, &l.warnings); err != nil {
-		return fmt.Errorf("%w: warnings: %w", ErrDamaged, err)
-	}
-	return nil
+	defer func() { _ = f.Close() }() // it was only read
+	var texts []string
+	_ = f.View(func(tx *bbolt.Tx) error { // what cannot be read is lost
+		texts, err = readWarnings(tx)
+		return err
+	})
+	return texts
 }

@@ -35,13 +35,13 @@ func (s *Syncer) openFile(p *parts) (checkpoint []byte, err error) {
 		return checkpoint, err
 	}
 	// Nothing, an unfinished rebuild, or a lost ledger: start from an empty file.
-	var warnings []string
 	if l := p.ledger; l != nil {
-		warnings, p.ledger = l.Warnings(), nil
+		p.ledger = nil
 		if err = l.Close(); err != nil {
 			return nil, err
 		}
 	}
+	warnings := checksum.WarningsIn(opts.Path)
 	if err = s.removeLedger(opts.Path); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package syncer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -138,13 +137,13 @@ const forever = math.MaxInt32 * time.Second
 
 // measureHeadroom finds out how long what capture has not read yet will still be there.
 func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
-	seconds, err := binlogExpiry(ctx, p)
+	kept, err := binlogExpiry(ctx, p)
 	if err != nil {
 		return err
 	}
 	room := forever
-	if seconds > 0 {
-		room = time.Duration(seconds) * time.Second
+	if kept > 0 {
+		room = kept
 		if behind, ok := s.health.captureLag(len(s.cfg.ownedShards()), s.cfg.Clock.Now()); ok {
 			room = max(0, room-behind)
 		}
@@ -154,30 +153,6 @@ func (s *Syncer) measureHeadroom(ctx context.Context, p *parts) error {
 	defer s.view.mu.Unlock()
 	s.view.room = room
 	return nil
-}
-
-// binlogExpiry gives after how many seconds the server purges a binlog, 0 for never. MariaDB before 10.6 only counts in days.
-func binlogExpiry(ctx context.Context, p *parts) (seconds int64, err error) {
-	rows, err := p.server.DB.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('binlog_expire_logs_seconds', 'expire_logs_days')")
-	if err != nil {
-		return 0, fmt.Errorf("asking how long binlogs are kept: %w", err)
-	}
-	defer func() { _ = rows.Close() }() // rows.Err has said it
-	for rows.Next() {
-		var name string
-		var value float64 // MariaDB's days have a fraction
-		if err := rows.Scan(&name, &value); err != nil {
-			return 0, fmt.Errorf("asking how long binlogs are kept: %w", err)
-		}
-		if name == "expire_logs_days" {
-			value *= (24 * time.Hour).Seconds()
-		}
-		seconds = max(seconds, int64(value)) // MySQL 8.0 has both, of which one is 0; MariaDB's are two names of one thing
-	}
-	if err := rows.Err(); err != nil {
-		return 0, fmt.Errorf("asking how long binlogs are kept: %w", err)
-	}
-	return seconds, nil
 }
 
 // housekeeping refreshes, once an interval, what is not counted as it happens, and ends a process whose shards have another

@@ -34,9 +34,12 @@ func (g *region) purge() {
 // Local changes that were purged before they were read never leave the region. That is shown until somebody has dealt with
 // it: over restarts, and over another loss of the ledger.
 func TestWarnings_APurgedBinlogIsShownUntilItIsAcknowledged(t *testing.T) {
-	for kind, lost := range map[testenv.Kind]*regexp.Regexp{
-		testenv.KindMySQL:       regexp.MustCompile(`the transactions [0-9a-f-]{36}:\d+-\d+ is`),
-		testenv.KindMariaDB1011: regexp.MustCompile(`the transactions after 0-\d+-\d+ up to 0-\d+-\d+ is`),
+	for kind, c := range map[testenv.Kind]struct {
+		lost   *regexp.Regexp
+		forget string
+	}{
+		testenv.KindMySQL:       {regexp.MustCompile(`the transactions [0-9a-f-]{36}:\d+-\d+ is`), "RESET BINARY LOGS AND GTIDS"},
+		testenv.KindMariaDB1011: {regexp.MustCompile(`the transactions after 0-\d+-\d+ up to 0-\d+-\d+ is`), "RESET MASTER"},
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			r := newRegions(t, 2, testenv.KindMySQL, kind)
@@ -58,8 +61,8 @@ func TestWarnings_APurgedBinlogIsShownUntilItIsAcknowledged(t *testing.T) {
 				t.Helper()
 				b.waitReady()
 				got := b.syncer.Status().Warnings
-				if len(got) != 1 || !strings.Contains(got[0], "--acknowledge-warnings") || !lost.MatchString(got[0]) {
-					t.Errorf("%s the warnings are %q, want one that names %s", what, got, lost)
+				if len(got) != 1 || !strings.Contains(got[0], "--acknowledge-warnings") || !c.lost.MatchString(got[0]) {
+					t.Errorf("%s the warnings are %q, want one that names %s", what, got, c.lost)
 				}
 				b.waitCount("warnings", nil, 1)
 			}
@@ -75,9 +78,10 @@ func TestWarnings_APurgedBinlogIsShownUntilItIsAcknowledged(t *testing.T) {
 			shown("after the hole was found")
 			again(func(*syncer.Config) {})
 			shown("after a restart")
-			again(func(c *syncer.Config) { c.Replica, c.Replicas = 1, 2 })
-			again(func(c *syncer.Config) { c.Replica, c.Replicas = 0, 1 })
-			shown("after the ledger was made anew for another reason")
+			again(func(*syncer.Config) { b.exec(c.forget) })
+			shown("after the database lost its history, and the ledger was made anew")
+			again(func(cfg *syncer.Config) { cfg.Replicas = 2 })
+			shown("after the region's shards were shared, and the ledger was made anew")
 		})
 	}
 }
