@@ -223,7 +223,7 @@ func (b *baseline) piece(ctx context.Context, info *mysqldb.TableInfo, m *mysqld
 	return at, nil
 }
 
-// keep notes how far the scan has come, and has the ledger written before its memory is full.
+// keep notes how far the scan has come, and waits while the ledger's memory is full: that is capture's.
 func (b *baseline) keep(ctx context.Context, table string, at scanned) error {
 	if at.Done {
 		at.After = nil
@@ -233,10 +233,18 @@ func (b *baseline) keep(ctx context.Context, table string, at scanned) error {
 		return fmt.Errorf("noting how far the scan has come: %w", err)
 	}
 	b.ledger.SetNote(noteOf(table), note)
-	if b.ledger.Recent() < b.cfg.FlushEntries {
-		return nil
+	for b.ledger.Recent() >= b.cfg.FlushEntries {
+		done := b.capture.flushing.done()
+		if err := b.capture.flushNow(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return b.capture.flushNow(ctx)
+	return nil
 }
 
 func (b *baseline) show(table string, at scanned, estimate uint64, rate float64) {
