@@ -28,8 +28,8 @@ func TestBaseline_EntersWhatWasThereBefore(t *testing.T) {
 			a, b := r.list[0], r.list[1]
 			r.start()
 			for i := range 40 {
-				a.exec("UPDATE orders SET n = n + 1 WHERE id % 100 = ?", i)
-				b.exec("DELETE FROM orders WHERE id % 100 = ?", 50+i)
+				a.execAgain("UPDATE orders SET n = n + 1 WHERE id % 100 = ?", i)
+				b.execAgain("DELETE FROM orders WHERE id % 100 = ?", 50+i)
 				if i == 10 {
 					if err := a.end(); err != nil {
 						t.Fatal(err)
@@ -89,6 +89,15 @@ func (g *region) insertMany(from, n int) {
 		}
 		g.exec("INSERT INTO orders VALUES " + strings.Join(values, ","))
 	}
+}
+
+// execAgain executes a statement again until it is no deadlock's victim.
+func (g *region) execAgain(query string, args ...any) {
+	g.t.Helper()
+	eventually(g.t, query, func() error {
+		_, err := g.open().ExecContext(g.t.Context(), query, args...)
+		return err
+	})
 }
 
 // waitScanned waits until the first reading of the tables is over.

@@ -40,6 +40,8 @@ func (c Cluster) look(ctx context.Context) (*view, error) {
 	var failed error
 	for _, region := range v.regions {
 		v.owner[region] = map[int]inspect.Region{}
+	}
+	for _, region := range v.regions {
 		for _, process := range c[region] {
 			all.Go(func() {
 				o, err := process.Overview(ctx)

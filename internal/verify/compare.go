@@ -184,12 +184,7 @@ func (c *comparison) find(at spot, all answers) {
 				continue
 			}
 			if s := all.of(key); !s.agree() {
-				d := &difference{place: p, wanted: s.newest(), reason: "it has just been found"}
-				for _, e := range s {
-					if e != nil && len(e.Label) > 0 {
-						d.label = e.Label
-					}
-				}
+				d := &difference{place: p, label: s.label(), wanted: s.newest(), reason: "it has just been found"}
 				c.pending[p] = d
 			}
 		}

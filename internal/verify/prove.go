@@ -39,6 +39,22 @@ func same(a, b *inspect.Entry) bool {
 
 func suspect(e *inspect.Entry) bool { return e != nil && e.Suspect }
 
+// label gives the key's values, as the newest row that is not in doubt has them: regions may spell a key otherwise.
+func (s state) label() []byte {
+	var label []byte
+	var newest row.Version
+	for _, region := range slices.Sorted(maps.Keys(s)) {
+		e := s[region]
+		if e == nil || len(e.Label) == 0 {
+			continue
+		}
+		if v := e.ParsedVersion(); label == nil || !e.Suspect && !newest.Newer(v) {
+			label, newest = e.Label, v
+		}
+	}
+	return label
+}
+
 func (s state) agree() bool {
 	var first *inspect.Entry
 	begun := false
