@@ -161,9 +161,9 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		InboxBytes:   inboxBytes(c, o.Replicas),
 		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
-		ScrubRows: c.Verify.ScrubRowsPerSecond,
-		Retry:     retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
-		Clock:     retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
+		ScrubRows: c.Verify.ScrubRowsPerSecond, ScrubPause: syncer.DefaultScrubPause,
+		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
 	}
 	for _, other := range c.Others(name) {
 		abroad, err := busConfig(c, other, logger)

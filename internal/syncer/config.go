@@ -49,7 +49,8 @@ type Config struct {
 	FlushInterval    time.Duration
 	FlushEntries     int
 	PulseInterval    time.Duration
-	ScrubRows        int // a second, re-read to find what was changed past the binlog; 0: none
+	ScrubRows        int           // a second, re-read to find what was changed past the binlog; 0: none
+	ScrubPause       time.Duration // between two passes over everything, and while the database is busy
 
 	Retry   retry.Policy // of everything that passes by itself
 	Clock   retry.Clock
@@ -79,6 +80,7 @@ const (
 	DefaultFlushInterval = 2 * time.Second
 	DefaultFlushEntries  = 100_000
 	DefaultPulseInterval = time.Second
+	DefaultScrubPause    = 5 * time.Second
 	DefaultPendingBytes  = 32 << 20
 )
 

@@ -103,7 +103,7 @@ func (r *regions) config(i, shards int) syncer.Config {
 		MaxRecordBytes: 4 << 20, Tables: tables{schema: r.schema},
 		BatchRows: 1000, BatchBytes: 8 << 20, FenceTimeout: 2 * time.Second, MaxAttempts: 1000, RetryDelay: 50 * time.Millisecond,
 		MaxSkew: time.Minute, TransactionSize: 64 << 20, ReadyMaxLag: 30 * time.Second, PendingBytes: 32 << 20, InboxBytes: 4 << 20,
-		FlushInterval: 100 * time.Millisecond, FlushEntries: 10_000, PulseInterval: 20 * time.Millisecond,
+		FlushInterval: 100 * time.Millisecond, FlushEntries: 10_000, PulseInterval: 20 * time.Millisecond, ScrubPause: 20 * time.Millisecond,
 		Retry: testPolicy, Clock: retry.System{}, Log: log,
 	}
 	for j, other := range r.list {

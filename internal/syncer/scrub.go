@@ -50,9 +50,8 @@ type scrubbed struct {
 }
 
 const (
-	scrubPiece  = 500             // rows or entries at a time
-	scrubPause  = 5 * time.Second // between two passes over everything, and while the database is busy
-	busyThreads = 32              // running threads from which on the database is busy
+	scrubPiece  = 500 // rows or entries at a time
+	busyThreads = 32  // running threads from which on the database is busy
 )
 
 func newScrub(s *Syncer, p *parts) *scrub {
@@ -76,7 +75,7 @@ func (s *scrub) run(ctx context.Context) error {
 			return ctx.Err()
 		case err == nil || errors.Is(err, errNothing):
 			backoff.Succeeded()
-			err = s.cfg.Clock.Sleep(ctx, scrubPause)
+			err = s.cfg.Clock.Sleep(ctx, s.cfg.ScrubPause)
 		case passes(err):
 			s.cfg.Metrics.retries.WithLabelValues("scrub", mysqldb.Reason(err)).Inc()
 			err = backoff.Failed(ctx, err)
@@ -155,7 +154,7 @@ func (s *scrub) throttle(ctx context.Context, rows, rate int, took time.Duration
 		if err != nil || !busy {
 			return err
 		}
-		if err := s.cfg.Clock.Sleep(ctx, scrubPause); err != nil {
+		if err := s.cfg.Clock.Sleep(ctx, s.cfg.ScrubPause); err != nil {
 			return err
 		}
 	}
