@@ -33,7 +33,7 @@ func command(ctx context.Context, args []string) error {
 	names := flags.String("phases", strings.Join(phaseNames(), ","), "what to measure")
 	o := options{stdout: os.Stdout, stderr: os.Stderr}
 	flags.Float64Var(&o.scale, "scale", 1, "how much of each load: 0.1 is a tenth of the rows and of the time")
-	flags.DurationVar(&o.poll, "poll", 500*time.Microsecond, "how often B and C are asked for new rows")
+	flags.DurationVar(&o.poll, "poll", time.Millisecond, "how often B and C are asked for new rows")
 	flags.DurationVar(&o.deadline, "deadline", 6*time.Minute, "how long each phase may take")
 	flags.IntVar(&o.partitions, "partitions", 4, "the configuration's bus.partitions")
 	flags.StringVar(&o.syncer, "syncer", "", "the syncer program (none: it is built)")
