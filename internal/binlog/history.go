@@ -54,6 +54,26 @@ func (h History) Common(o History) History {
 	return c
 }
 
+// Plus gives what is in either.
+func (h History) Plus(o History) History {
+	if !h.isMaria {
+		set := h.set
+		for _, n := range o.set {
+			for _, v := range n.intervals {
+				set = set.with(n.source, v)
+			}
+		}
+		return History{set: set}
+	}
+	list := h.list
+	for _, g := range o.list {
+		if list.number(g.domain) < g.number {
+			list = list.with(g)
+		}
+	}
+	return History{isMaria: true, list: list}
+}
+
 // String gives the text that ParseHistory reads.
 func (h History) String() string {
 	if h.isMaria {

@@ -64,3 +64,29 @@ func TestHistory_SinceNamesWhatLiesBetween(t *testing.T) {
 		}
 	}
 }
+
+func TestHistory_PlusIsWhatIsInEither(t *testing.T) {
+	const a, b = "3e11fa47-71ca-11e1-9e33-c80aa9429562", "4e11fa47-71ca-11e1-9e33-c80aa9429562"
+	for _, c := range []struct {
+		one, other string
+		isMaria    bool
+		want       string
+	}{
+		{a + ":1-5:9", a + ":4-7," + b + ":1", false, a + ":1-7:9," + b + ":1"},
+		{"", a + ":1-3", false, a + ":1-3"},
+		{"0-1-100,1-2-5", "0-3-90,2-2-7", true, "0-1-100,1-2-5,2-2-7"},
+		{"0-3-90", "0-1-100", true, "0-1-100"},
+	} {
+		one, err := binlog.ParseHistory(c.one, c.isMaria)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := binlog.ParseHistory(c.other, c.isMaria)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := one.Plus(other).String(); got != c.want {
+			t.Errorf("%s plus %s is %s, want %s", c.one, c.other, got, c.want)
+		}
+	}
+}

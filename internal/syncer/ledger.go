@@ -10,7 +10,6 @@ import (
 
 	"meridian/internal/binlog"
 	"meridian/internal/checksum"
-	"meridian/internal/mysqldb"
 )
 
 // openFile opens the ledger's file, and gives its checkpoint. There is none where the ledger has to be made anew; what it
@@ -97,17 +96,13 @@ func (s *Syncer) watchLedger(ctx context.Context, l *checksum.Ledger) error {
 }
 
 // warnOfHole keeps what is known of transactions that were never read, until a person has dealt with it.
-func (r *rebuild) warnOfHole(has binlog.History, purged *binlog.PositionError) error {
-	lost := has.Since(r.resume)
-	how := "SELECT @@GLOBAL.gtid_executed"
-	if r.p.server.Flavor == mysqldb.MariaDB {
-		how = "SELECT @@GLOBAL.gtid_binlog_pos"
-	}
+func (r *rebuild) warnOfHole(behind binlog.History, purged *binlog.PositionError) error {
+	lost := behind.Since(r.resume)
 	text := fmt.Sprintf("%s: the binlog was purged before Meridian had read all of it. What the applications wrote in the transactions %s is in this "+
 		"region's database, and was never published: the other regions lack it, or keep what is older. Compare the replicated tables with the "+
 		"other regions by hand, and write the rows that differ again in the region that is right (an UPDATE that changes something): that "+
-		"replicates. Then start `syncer run --acknowledge-warnings` once. Where capture goes on: %s gave %s",
-		r.s.cfg.Clock.Now().UTC().Format(time.RFC3339), lost, how, has)
+		"replicates. Then start `syncer run --acknowledge-warnings` once. Capture goes on behind %s",
+		r.s.cfg.Clock.Now().UTC().Format(time.RFC3339), lost, behind)
 	r.s.cfg.Log.Error("the binlog behind the last checkpoint is gone", zap.String("region", r.s.cfg.Region), zap.String("lost", lost),
 		zap.String("warning", text), zap.Error(purged))
 	return r.p.ledger.Warn(text)

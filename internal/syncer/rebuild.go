@@ -102,12 +102,28 @@ func (r *rebuild) findResume(ctx context.Context, executed string) error {
 		r.resume = r.resume.Common(told)
 	}
 	var purged *binlog.PositionError
-	if err := r.tail(ctx, &historian{}); errors.As(err, &purged) {
-		if err := r.warnOfHole(has, purged); err != nil {
-			return err
-		}
-		r.resume = has
+	if err = r.tail(ctx, &historian{}); errors.As(err, &purged) {
+		return r.skipHole(ctx, has, purged)
 	}
+	return nil
+}
+
+// skipHole moves the resume point behind what the binlog does not have any more. What the hole held never leaves the region,
+// which is told; what is behind it is captured.
+func (r *rebuild) skipHole(ctx context.Context, has binlog.History, purged *binlog.PositionError) error {
+	text, err := r.p.server.PurgedGTIDs(ctx)
+	if err != nil {
+		return err
+	}
+	gone, err := binlog.ParseHistory(text, r.isMaria())
+	if err != nil {
+		return err
+	}
+	behind := r.resume.Plus(gone).Common(has)
+	if err = r.warnOfHole(behind, purged); err != nil {
+		return err
+	}
+	r.resume = behind
 	return nil
 }
 

@@ -57,6 +57,7 @@ func TestWarnings_APurgedBinlogIsShownUntilItIsAcknowledged(t *testing.T) {
 			}
 			b.exec("INSERT INTO orders VALUES (2, 'lost', 1)")
 			b.purge()
+			b.exec("INSERT INTO orders VALUES (3, 'behind the hole', 1)")
 			shown := func(what string) {
 				t.Helper()
 				b.waitReady()
@@ -76,6 +77,7 @@ func TestWarnings_APurgedBinlogIsShownUntilItIsAcknowledged(t *testing.T) {
 			}
 			b.start()
 			shown("after the hole was found")
+			r.waitRows("SELECT item FROM orders WHERE id = 3", "\"behind the hole\" \n")
 			again(func(*syncer.Config) {})
 			shown("after a restart")
 			again(func(*syncer.Config) { b.exec(c.forget) })
