@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"meridian/internal/bus"
+	"meridian/internal/inspect"
 	"meridian/internal/mysqldb"
 	"meridian/internal/retry"
 	"meridian/internal/syncer"
@@ -92,6 +93,7 @@ func (r *role) config(log *zap.Logger) syncer.Config {
 		MaxAttempts: 1000, RetryDelay: 100 * time.Millisecond,
 		MaxSkew: time.Minute, TransactionSize: 64 << 20, ReadyMaxLag: 30 * time.Second, PendingBytes: 32 << 20, InboxBytes: 4 << 20,
 		FlushInterval: 150 * time.Millisecond, FlushEntries: r.FlushEntries, PulseInterval: 50 * time.Millisecond,
+		ScrubRows: 5000, ScrubPause: 300 * time.Millisecond,
 		Retry: retry.Policy{Base: 5 * time.Millisecond, Max: 300 * time.Millisecond, Jitter: 0.5}, Clock: retry.System{}, Log: log,
 		Metrics: syncer.NewMetrics(r.Region, prometheus.NewRegistry()),
 	}
@@ -137,6 +139,7 @@ func (r *role) runSyncer(ctx context.Context) error {
 			log.Debug("nobody listens to the status", zap.Error(failed))
 		}
 	})
+	inspect.Mount(mux.Handle, s.Inspector())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

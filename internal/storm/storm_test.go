@@ -92,6 +92,7 @@ func (w *world) blow(s storm, n uint64) {
 		}
 	}
 	var agents []*chaos
+	all.Go(func() { w.compareThrough(ctx) })
 	for k := range 2 {
 		c := &chaos{w: w, number: k, rand: rand.New(rand.NewPCG(n, uint64(100_000+k))), most: 1200 * time.Millisecond, did: map[string]int{}}
 		agents = append(agents, c)
@@ -118,6 +119,7 @@ func TestStorm_ThreeMySQL(t *testing.T) {
 		})
 		w.blow(storm{duration: length, writers: 4, pace: 30 * time.Millisecond}, n)
 		w.settle(false)
+		w.compareAtRest()
 		w.check(strict)
 	})
 }
@@ -132,6 +134,7 @@ func TestStorm_TwoMySQLAndAMariaDB(t *testing.T) {
 		})
 		w.blow(storm{duration: length, writers: 4, pace: 30 * time.Millisecond}, n)
 		w.settle(false)
+		w.compareAtRest()
 		w.check(strict)
 	})
 }
