@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -134,7 +135,8 @@ func listenAdmin(ctx context.Context, p *process, o runOptions, registry *promet
 	if err != nil {
 		return nil, err
 	}
-	inspect.Mount(server.Mount, s.Inspector())
+	at, _ := server.Addr().(*net.TCPAddr)
+	inspect.Mount(server.Mount, s.Inspector(), token != nil || at != nil && at.IP.IsLoopback())
 	return server, nil
 }
 

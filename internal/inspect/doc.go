@@ -107,7 +107,8 @@ func (e *Entry) ParsedVersion() row.Version {
 
 // Rows are rows as they stand in the database.
 type Rows struct {
-	Rows []Row `json:"rows"` // in the order of the keys that were asked for
+	Rows   []Row `json:"rows"`             // in the order of the keys that were asked for
+	Hidden bool  `json:"hidden,omitempty"` // the values' texts are left out, as no token is configured
 }
 
 // Row is a row as it stands in the database, and what the ledger says of it. Entry and row are of one moment, unless Moved.

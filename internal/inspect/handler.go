@@ -16,8 +16,9 @@ const (
 	MaxBuckets = 1024
 )
 
-// Mount serves a region's answers on a server: mount adds a route.
-func Mount(mount func(pattern string, h http.Handler), r Region) {
+// Mount serves a region's answers on a server: mount adds a route. Without showValues nobody learns what stands in a row, only
+// its digests: for servers that anybody can reach without a token.
+func Mount(mount func(pattern string, h http.Handler), r Region, showValues bool) {
 	mount("GET /v1/ledger", answer(func(q *http.Request) (any, error) { return r.Overview(q.Context()) }))
 	mount("GET /v1/ledger/buckets", answer(func(q *http.Request) (any, error) {
 		shard, err := number(q, "shard")
@@ -42,8 +43,21 @@ func Mount(mount func(pattern string, h http.Handler), r Region) {
 		if err != nil {
 			return nil, err
 		}
-		return r.Rows(q.Context(), q.FormValue("table"), keys)
+		rows, err := r.Rows(q.Context(), q.FormValue("table"), keys)
+		if err == nil && !showValues {
+			rows.hide()
+		}
+		return rows, err
 	}))
+}
+
+func (r *Rows) hide() {
+	r.Hidden = true
+	for i := range r.Rows {
+		for j := range r.Rows[i].Values {
+			r.Rows[i].Values[j].Text = nil
+		}
+	}
 }
 
 // badQuestion is the asker's mistake.

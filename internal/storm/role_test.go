@@ -139,7 +139,7 @@ func (r *role) runSyncer(ctx context.Context) error {
 			log.Debug("nobody listens to the status", zap.Error(failed))
 		}
 	})
-	inspect.Mount(mux.Handle, s.Inspector())
+	inspect.Mount(mux.Handle, s.Inspector(), false)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -19,7 +19,7 @@ func (r *regions) verifier() *verify.Verifier {
 	cluster := verify.Cluster{}
 	for _, g := range r.list {
 		mux := http.NewServeMux()
-		inspect.Mount(mux.Handle, g.syncer.Inspector())
+		inspect.Mount(mux.Handle, g.syncer.Inspector(), true)
 		server := httptest.NewServer(mux)
 		r.t.Cleanup(server.Close)
 		cluster[g.name] = []inspect.Region{inspect.NewClient(server.URL, server.Client(), nil)}

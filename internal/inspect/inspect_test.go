@@ -1,0 +1,126 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// region answers with what it was asked.
+type region struct {
+	table   string
+	shard   int
+	buckets []int
+	keys    []KeyRef
+	err     error
+}
+
+func (r *region) Overview(context.Context) (*Overview, error) { return &Overview{Region: "a"}, r.err }
+
+func (r *region) Buckets(_ context.Context, table string, shard int) (*Buckets, error) {
+	r.table, r.shard = table, shard
+	return &Buckets{Rows: []uint64{1 << 63}}, r.err
+}
+
+func (r *region) Entries(_ context.Context, table string, shard int, buckets []int) (*Entries, error) {
+	r.table, r.shard, r.buckets = table, shard, buckets
+	return &Entries{}, r.err
+}
+
+func (r *region) Rows(_ context.Context, table string, keys []KeyRef) (*Rows, error) {
+	r.table, r.keys = table, keys
+	text := "secret"
+	return &Rows{Rows: []Row{{Values: []Value{{Column: "c", Text: &text, Digest: 1<<64 - 1}}}}}, r.err
+}
+
+func serve(t *testing.T, r Region, showValues bool) *Client {
+	t.Helper()
+	mux := http.NewServeMux()
+	Mount(mux.Handle, r, showValues)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return NewClient(server.URL+"/", server.Client(), func() (string, error) { return "token", nil })
+}
+
+// What is asked comes through as it was asked, and the answer as it was given.
+func TestClient_AsksWhatTheRegionHears(t *testing.T) {
+	r := &region{}
+	c := serve(t, r, true)
+	rapid.Check(t, func(t *rapid.T) {
+		table := rapid.String().Draw(t, "table")
+		shard := rapid.IntRange(0, 9999).Draw(t, "shard")
+		buckets := rapid.SliceOfNDistinct(rapid.IntRange(0, MaxBuckets-1), 1, 40, rapid.ID[int]).Draw(t, "buckets")
+		var keys []KeyRef
+		for range rapid.IntRange(1, MaxKeys).Draw(t, "keys") {
+			keys = append(keys, KeyRef{Key: rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(t, "key"), Label: rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "label")})
+		}
+		if b, err := c.Buckets(context.Background(), table, shard); err != nil || b.Rows[0] != 1<<63 || r.table != table || r.shard != shard { //nolint:usetesting // rapid's T has none here
+			t.Fatalf("%+v, %v; heard %q, %d", b, err, r.table, r.shard)
+		}
+		sorted := append([]int(nil), buckets...)
+		if _, err := c.Entries(context.Background(), table, shard, sorted); err != nil || fmt.Sprint(r.buckets) != fmt.Sprint(buckets) { //nolint:usetesting // as above
+			t.Fatalf("%v; heard %v, not %v", err, r.buckets, buckets)
+		}
+		if _, err := c.Rows(context.Background(), table, keys); err != nil || len(r.keys) != len(keys) { //nolint:usetesting // as above
+			t.Fatalf("%v; heard %v, not %v", err, r.keys, keys)
+		}
+		for i := range keys {
+			if string(r.keys[i].Key) != string(keys[i].Key) || string(r.keys[i].Label) != string(keys[i].Label) {
+				t.Fatalf("heard %v, not %v", r.keys[i], keys[i])
+			}
+		}
+	})
+}
+
+func TestMount_HidesValuesWhereAnybodyCanAsk(t *testing.T) {
+	for _, show := range []bool{true, false} {
+		rows, err := serve(t, &region{}, show).Rows(t.Context(), "t", []KeyRef{{Key: []byte("k")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := rows.Rows[0].Values[0]
+		if v.Digest != 1<<64-1 || rows.Hidden == show || (v.Text != nil) != show {
+			t.Errorf("show %v: %+v, hidden %v", show, v, rows.Hidden)
+		}
+	}
+}
+
+func TestMount_SaysWhatIsWrong(t *testing.T) {
+	r := &region{}
+	c := serve(t, r, true)
+	var refused *RefusedError
+	if _, err := c.Entries(t.Context(), "t", -1, nil); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(err.Error(), "shard") {
+		t.Errorf("a question that makes no sense: %v", err)
+	}
+	r.err = ErrNotReady
+	if _, err := c.Overview(t.Context()); !errors.Is(err, ErrNotReady) {
+		t.Errorf("a region that is not ready: %v", err)
+	}
+	r.err = errors.New("the database is away")
+	if _, err := c.Overview(t.Context()); err == nil || errors.Is(err, ErrNotReady) || !strings.Contains(err.Error(), "away") {
+		t.Errorf("a region that cannot answer: %v", err)
+	}
+}
+
+func FuzzNumbers(f *testing.F) {
+	f.Add("1,2,5-9")
+	f.Fuzz(func(t *testing.T, s string) {
+		list, err := numbers(s)
+		if err != nil {
+			return
+		}
+		if len(list) > 2*MaxBuckets {
+			t.Fatalf("%q: %d numbers", s, len(list))
+		}
+		if again, err := numbers(formatNumbers(list)); err != nil || !reflect.DeepEqual(again, list) {
+			t.Errorf("%q: %v came back as %v, %v", s, list, again, err)
+		}
+	})
+}
