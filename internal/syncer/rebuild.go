@@ -83,7 +83,7 @@ func (r *rebuild) findResume(ctx context.Context, executed string) error {
 	r.resume = has
 	for shard, end := range r.ends {
 		last := ""
-		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, 0, func(_ int64, m *envelope.Message) error {
+		err = r.s.eachOwn(ctx, r.p.home, shard, -1, end, 0, func(_ int64, m *envelope.Message) error {
 			if m.Watermark != nil && m.Watermark.Checkpoint != "" {
 				last = m.Watermark.Checkpoint
 			}
@@ -95,9 +95,9 @@ func (r *rebuild) findResume(ctx context.Context, executed string) error {
 		if last == "" {
 			continue // nothing was ever captured for it
 		}
-		told, err := binlog.ParseHistory(last, r.isMaria())
-		if err != nil {
-			return err
+		told, failed := binlog.ParseHistory(last, r.isMaria())
+		if failed != nil {
+			return failed
 		}
 		r.resume = r.resume.Common(told)
 	}
