@@ -35,7 +35,9 @@ func (c *Capture) moved(end *binlog.End) bool {
 func (c *Capture) freeze(ctx context.Context, at binlog.Position) error {
 	// In this order: what is acknowledged then lies before the ends. The other way round a delete that is acknowledged in
 	// between would count as passed by regions that have not seen it, and its tombstone would go too early.
-	settled := c.publisher.Acknowledged() >= c.sequence
+	// Until the tailer has caught up with what an older process has published, the cut's own offsets are those of an older cut, and
+	// tombstones lie behind them.
+	settled := c.caughtUp() && c.publisher.Acknowledged() >= c.sequence
 	ends := c.publisher.Ends()
 	own, epochs, err := c.ownOffsets(ends)
 	if err != nil {
