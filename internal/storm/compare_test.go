@@ -82,12 +82,22 @@ func (w *world) compareThrough(ctx context.Context) {
 	const window = 2 * time.Second
 	v := w.verifier(window)
 	known, all := 0, 0
+	why := map[string]int{}
+	rest := time.NewTicker(200 * time.Millisecond)
+	defer rest.Stop()
 	for ctx.Err() == nil {
 		result, err := v.Compare(ctx, w.mine)
 		if err != nil {
 			break // the context's
 		}
+		select {
+		case <-rest.C:
+		case <-ctx.Done():
+		}
 		all++
+		for _, u := range result.Unreachable {
+			why[u.Region+": "+u.Reason]++
+		}
 		if len(result.Unreachable) == 0 {
 			known++
 		}
@@ -95,7 +105,7 @@ func (w *world) compareThrough(ctx context.Context) {
 			w.t.Errorf("a false alarm: %s %v is %s: %+v", f.Table, f.Key, f.Kind, f)
 		}
 	}
-	w.t.Logf("compared %d times, %d of them with all regions there", all, known)
+	w.t.Logf("compared %d times, %d of them with all regions there; else: %v", all, known, why)
 }
 
 // compareAtRest compares once more, with everything settled: all is equal, and nobody has found a row that was changed past
