@@ -135,8 +135,10 @@ func listenAdmin(ctx context.Context, p *process, o runOptions, registry *promet
 	if err != nil {
 		return nil, err
 	}
-	at, _ := server.Addr().(*net.TCPAddr)
-	inspect.Mount(server.Mount, s.Inspector(), token != nil || at != nil && at.IP.IsLoopback())
+	// Keys and digests of rows are nobody else's business, and reading rows locks them.
+	if at, ok := server.Addr().(*net.TCPAddr); token != nil || ok && at.IP.IsLoopback() {
+		inspect.Mount(server.Mount, s.Inspector(), true)
+	}
 	return server, nil
 }
 
@@ -163,9 +165,9 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		InboxBytes:   inboxBytes(c, o.Replicas),
 		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
-		ScrubRows: c.Verify.ScrubRowsPerSecond, ScrubPause: syncer.DefaultScrubPause,
-		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
-		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
+		ScrubPause: syncer.DefaultScrubPause,
+		Retry:      retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Clock:      retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
 	}
 	for _, other := range c.Others(name) {
 		abroad, err := busConfig(c, other, logger)

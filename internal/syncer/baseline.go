@@ -79,7 +79,9 @@ func (b *baseline) run(ctx context.Context) error {
 		case err == nil:
 			backoff.Succeeded()
 			err = b.cfg.Clock.Sleep(ctx, tablesEvery)
-		case passes(err):
+		case ends(err):
+			return err
+		default:
 			b.cfg.Metrics.retries.WithLabelValues("baseline", mysqldb.Reason(err)).Inc()
 			err = backoff.Failed(ctx, err)
 		}
@@ -101,15 +103,25 @@ func (b *baseline) all(ctx context.Context) error {
 		err := b.table(ctx, t)
 		switch {
 		case err == nil, errors.Is(err, mysqldb.ErrNoTable): // dropped meanwhile
-		case passes(err), ctx.Err() != nil, errors.Is(err, checksum.ErrDamaged):
+		case passes(err), ctx.Err() != nil, ends(err):
 			return fmt.Errorf("reading the rows of %s that were there before: %w", t, err)
-		case !b.told[t.String()]: // the other tables can be read; syncer check tells of this one, too
-			b.told[t.String()] = true
-			b.cfg.Log.Warn("the rows of a table that were there before cannot be read: they cannot be compared with the other regions'",
-				zap.Stringer("table", t), zap.Error(err))
+		default: // altered meanwhile, most likely: the next round begins anew. The other tables can be read.
+			b.schema.Forget(t.Schema, t.Name)
+			b.ledger.SetNote(noteOf(t.String()), nil)
+			if !b.told[t.String()] {
+				b.told[t.String()] = true
+				b.cfg.Log.Warn("the rows of a table that were there before could not be read as a whole; it is tried again",
+					zap.Stringer("table", t), zap.Error(err))
+			}
 		}
 	}
 	return nil
+}
+
+// ends tells whether the process has to start over: the ledger's file is damaged, or the database is another one.
+func ends(err error) bool {
+	var another *mysqldb.AnotherServerError
+	return errors.Is(err, checksum.ErrDamaged) || errors.Is(err, checksum.ErrOtherServer) || errors.As(err, &another)
 }
 
 // passes tells whether trying again is the cure.

@@ -339,6 +339,8 @@ func (c *Capture) Interrupted(start binlog.Position) binlog.Position {
 		c.resumed, c.tx = t, nil
 		c.give()
 		return t.begin.After(t.processed)
+	case c.resumed != nil: // interrupted again, before it was taken up
+		return c.resumed.begin.After(c.resumed.processed)
 	case c.last != nil:
 		return c.last.Position()
 	default:

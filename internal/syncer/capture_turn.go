@@ -29,8 +29,8 @@ func (c *Capture) give() { <-c.turn }
 // flushNow sets a cut aside, between two transactions, whether much has happened since the last one or not.
 func (c *Capture) flushNow(ctx context.Context) error {
 	return c.between(ctx, func() error {
-		if c.last == nil {
-			return nil // nothing has been read yet: it is not known where
+		if c.last == nil || c.resumed != nil {
+			return nil // it is not known where, or the ledger has a part of a transaction
 		}
 		return c.freeze(ctx, c.last.Position())
 	})

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"reflect"
 	"testing"
 
 	"meridian/internal/binlog"
@@ -34,5 +35,29 @@ func TestFreeze_CallsNoCutSettledBeforeItHasCaughtUp(t *testing.T) {
 	b.ledger.Pass(b.capture.tip, nil, 0)
 	if !cut() {
 		t.Error("a cut is not settled though all is acknowledged and read")
+	}
+}
+
+// A connection that is lost twice within one transaction is taken up again within it: what the ledger has of it is no place
+// between two.
+func TestInterrupted_TwiceWithinATransactionStaysWithinIt(t *testing.T) {
+	b := newBench(t)
+	defer b.run()()
+	c := b.capture
+	c.turn, c.cfg.Reached = make(chan struct{}, 1), func(string) {}
+	c.last = &binlog.End{}
+	if err := c.Begin(t.Context(), &binlog.Transaction{GTID: "g"}); err != nil {
+		t.Fatal(err)
+	}
+	c.tx.processed = 7
+	first := c.Interrupted(binlog.Position{})
+	if again := c.Interrupted(binlog.Position{}); !reflect.DeepEqual(again, first) || again.Changes != 7 {
+		t.Errorf("first %+v, then %+v", first, again)
+	}
+	if err := c.flushNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := b.ledger.Frozen(); ok {
+		t.Error("a cut was made within a transaction, with the place of the one before")
 	}
 }

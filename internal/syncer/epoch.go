@@ -76,8 +76,8 @@ func (s *Syncer) eachOf(ctx context.Context, c *bus.Client, topic string, shard 
 			if errors.As(err, &newer) && newer.Origin == s.ownerOf(topic) && records[i].Offset < end {
 				return fmt.Errorf("%s/%d, offset %d: %w", topic, shard, records[i].Offset, err) // without it old changes might win
 			}
-			if err != nil || m.Epoch < epoch || records[i].Offset >= end {
-				continue // no record of ours, or one of an epoch that is over: readers pass over both
+			if err != nil || !belongs(m, s.ownerOf(topic), shard) || m.Epoch < epoch || records[i].Offset >= end {
+				continue // no record of ours, another region's, or of an epoch that is over: readers pass over all of them
 			}
 			epoch = m.Epoch
 			if err := f(records[i].Offset, m); err != nil {
@@ -97,6 +97,20 @@ func (s *Syncer) ownerOf(topic string) string {
 		}
 	}
 	return s.cfg.Region
+}
+
+// belongs tells whether a record stands where its region publishes it.
+func belongs(m *envelope.Message, region string, shard int) bool {
+	switch {
+	case m.Source.Region != region:
+		return false
+	case m.Start != nil:
+		return m.Start.Region == region && m.Start.Shard == shard
+	case m.Watermark != nil:
+		return m.Watermark.Region == region && m.Watermark.Shard == shard
+	default:
+		return true
+	}
 }
 
 // eachOwn is eachOf for the region's own topic.

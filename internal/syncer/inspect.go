@@ -118,6 +118,9 @@ func (i inspector) Entries(ctx context.Context, table string, shard int, buckets
 	var snapshot *checksum.Snapshot
 	var sequence uint64
 	err = p.capture.between(ctx, func() (err error) {
+		if p.capture.resumed != nil {
+			return fmt.Errorf("the binlog connection of %s was lost within a transaction: %w", i.s.cfg.Region, inspect.ErrNotReady)
+		}
 		sequence = p.capture.sequence
 		if answer.At.Includes[i.s.cfg.Region], err = p.capture.included(shard); err == nil {
 			snapshot, err = p.ledger.Snapshot(table, shard)
@@ -181,6 +184,9 @@ func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef
 		return nil, err
 	}
 	schema, name, _ := strings.Cut(table, ".")
+	if !i.s.cfg.Tables.Match(schema, name) {
+		return nil, fmt.Errorf("table %s is not replicated: %w", table, mysqldb.ErrNoTable)
+	}
 	info, err := p.target.Schema().Table(ctx, schema, name)
 	if err != nil {
 		return nil, fmt.Errorf("reading rows of %s: %w", table, err)

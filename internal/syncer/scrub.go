@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"meridian/internal/mysqldb"
 	"meridian/internal/retry"
 )
@@ -76,7 +78,9 @@ func (s *scrub) run(ctx context.Context) error {
 		case err == nil || errors.Is(err, errNothing):
 			backoff.Succeeded()
 			err = s.cfg.Clock.Sleep(ctx, s.cfg.ScrubPause)
-		case passes(err):
+		case ends(err):
+			return err
+		default:
 			s.cfg.Metrics.retries.WithLabelValues("scrub", mysqldb.Reason(err)).Inc()
 			err = backoff.Failed(ctx, err)
 		}
@@ -95,11 +99,15 @@ func (s *scrub) Pass(ctx context.Context, match func(table string) bool, rowsPer
 			continue
 		}
 		err := s.table(ctx, t.Table, rowsPerSecond)
-		if errors.Is(err, mysqldb.ErrNoTable) {
-			continue // dropped meanwhile
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil, ends(err), passes(err):
 			return fmt.Errorf("reading the rows of %s again: %w", t.Table, err)
+		default: // altered or dropped meanwhile, most likely: the next pass begins anew, with the table as it is then
+			s.cfg.Log.Info("a table could not be read again as a whole; it is begun anew", zap.String("table", t.Table), zap.Error(err))
+			schema, name, _ := strings.Cut(t.Table, ".")
+			s.parts.target.Forget(schema, name)
+			s.parts.ledger.SetNote(scrubNote(t.Table), nil)
 		}
 	}
 	return nil

@@ -141,7 +141,9 @@ func (s state) allHave(v row.Version) bool {
 
 // lacks tells why it is not proven that the region would have what the holder has; "": it is.
 func lacks(at, holders inspect.At, region, holder string) string {
-	for _, source := range slices.Sorted(maps.Keys(at.Includes)) {
+	sources := maps.Clone(at.Includes)
+	maps.Copy(sources, holders.Within)
+	for _, source := range slices.Sorted(maps.Keys(sources)) {
 		within, ok := holders.Within[source]
 		if !ok {
 			return fmt.Sprintf("the bus has not acknowledged all that %s has", holder)
@@ -280,7 +282,7 @@ func (f *Finding) decide(s state, read map[string]*inspect.Row) {
 	switch {
 	case len(sound) > 0 && allEqual(sound, read):
 		f.Winner = sound[0]
-	case len(sound) == 0 && len(doubtful)+len(without) == len(s) && len(without) > 0:
+	case len(sound) == 0 && newest.IsBaseline() && len(doubtful)+len(without) == len(s) && len(without) > 0:
 		f.Winner = without[0]
 	}
 	for _, region := range slices.Sorted(maps.Keys(s)) {
