@@ -25,7 +25,7 @@ func TestScrub_OutlivesWhatIsDoneToTables(t *testing.T) {
 		a.exec("INSERT INTO orders (id, item) VALUES (?, 'after it')", 10_000+i)
 	}
 	last := ""
-	for n := 0; n < 3; n++ {
+	for range 3 {
 		eventually(t, "the table has been read again as a whole", func() error {
 			for _, p := range a.syncer.Status().Scrub {
 				if p.Table == r.schema+".orders" && p.LastDone != nil && p.LastDone.String() != last {
