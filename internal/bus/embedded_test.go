@@ -265,7 +265,45 @@ func TestEmbedded_EndsAtOnceAndLeavesNothing(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Errorf("closing twice: %v", err)
 	}
-	if conns := e.listener.conns; len(conns) != 0 {
-		t.Errorf("%d connections are open", len(conns))
+	if n := e.listener.open(); n != 0 {
+		t.Errorf("%d connections are open", n)
+	}
+}
+
+// slowListener has a connection ready, which it gives only when it is told to.
+type slowListener struct {
+	net.Listener
+	conn     net.Conn
+	accepted chan struct{}
+}
+
+func (l *slowListener) Accept() (net.Conn, error) {
+	<-l.accepted
+	return l.conn, nil
+}
+func (l *slowListener) Close() error { return nil }
+
+func TestGuardedListener_LetsNobodyInOnceItIsClosed(t *testing.T) {
+	theirs, ours := net.Pipe()
+	inner := &slowListener{conn: ours, accepted: make(chan struct{})}
+	g := newGuardedListener(inner, "here:1")
+	taken := make(chan error, 1)
+	go func() {
+		_, err := g.Accept()
+		taken <- err
+	}()
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+	g.wait() // the connection is on its way, and in no list yet
+	close(inner.accepted)
+	if err := <-taken; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a connection that came in the moment of the end: %v", err)
+	}
+	if _, err := theirs.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("it was left open: %v", err)
+	}
+	if n := g.open(); n != 0 {
+		t.Errorf("%d connections are open", n)
 	}
 }

@@ -21,9 +21,10 @@ type guardedListener struct {
 	net.Listener
 	advertised string
 
-	mu    sync.Mutex
-	conns map[*guardedConn]struct{}
-	none  *sync.Cond // conns is empty
+	mu     sync.Mutex
+	conns  map[*guardedConn]struct{}
+	none   *sync.Cond // conns is empty
+	closed bool       // nothing joins conns any more
 }
 
 func newGuardedListener(l net.Listener, advertised string) *guardedListener {
@@ -48,11 +49,29 @@ func (g *guardedListener) Accept() (net.Conn, error) {
 	k := &guardedConn{Conn: c, from: g}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.closed { // it was accepted in the moment of the end: nobody would wait for it
+		return nil, errors.Join(net.ErrClosed, c.Close())
+	}
 	g.conns[k] = struct{}{}
 	return k, nil
 }
 
-// wait returns when all connections are closed.
+// Close lets no connection in any more; those that are open stay open.
+func (g *guardedListener) Close() error {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	return g.Listener.Close()
+}
+
+// open is the number of connections that are open.
+func (g *guardedListener) open() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns)
+}
+
+// wait returns when all connections are closed. After Close they stay so.
 func (g *guardedListener) wait() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -111,6 +130,7 @@ func (k *guardedConn) next() error {
 	return nil
 }
 
+// Close may be called more than once: the broker's reader and writer both do, the slower of them after wait has returned.
 func (k *guardedConn) Close() error {
 	g := k.from
 	g.mu.Lock()
