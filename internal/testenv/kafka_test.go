@@ -48,25 +48,50 @@ func TestKafka_KeepsWhatItAcknowledgedThroughACrash(t *testing.T) {
 	if err = conn.CreateTopics(kafka.TopicConfig{Topic: "kept", NumPartitions: 1, ReplicationFactor: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = client(t, broker).Produce(t.Context(), &kafka.ProduceRequest{Topic: "kept", RequiredAcks: kafka.RequireAll,
-		Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("one"))})}); err != nil {
-		t.Fatal(err)
-	}
+	write := client(t, broker)
+	again(t, func() error { // a new topic has no leader yet, which the answer says
+		answer, err := write.Produce(t.Context(), &kafka.ProduceRequest{Topic: "kept", RequiredAcks: kafka.RequireAll,
+			Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte("one"))})})
+		if err == nil {
+			err = answer.Error
+		}
+		return err
+	})
 	broker.Kill()
 	broker.Start()
-	fetched, err := client(t, broker).Fetch(t.Context(), &kafka.FetchRequest{Topic: "kept", MaxBytes: 1 << 20, MinBytes: 1, MaxWait: 10 * time.Second})
-	if err == nil {
-		err = fetched.Error
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	record, err := fetched.Records.ReadRecord()
-	if err != nil {
-		t.Fatal(err)
-	}
+	read := client(t, broker)
+	var record *kafka.Record
+	again(t, func() error {
+		fetched, err := read.Fetch(t.Context(), &kafka.FetchRequest{Topic: "kept", MaxBytes: 1 << 20, MinBytes: 1, MaxWait: 10 * time.Second})
+		if err == nil {
+			err = fetched.Error
+		}
+		if err == nil {
+			record, err = fetched.Records.ReadRecord() // io.EOF while the broker has not made it visible again
+		}
+		return err
+	})
 	if value, err := kafka.ReadAll(record.Value); err != nil || string(value) != "one" {
 		t.Errorf("after the crash the record is %q (%v)", value, err)
+	}
+}
+
+// again calls f until it succeeds; it fails the test when that takes minutes.
+func again(t *testing.T, f func() error) {
+	t.Helper()
+	deadline := time.After(3 * time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal(err)
+		}
 	}
 }
 
