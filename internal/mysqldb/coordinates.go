@@ -59,12 +59,20 @@ var ErrNoBinlog = errors.New("the server writes no binary log: set log_bin and r
 func (s *Server) Coordinates(ctx context.Context, q Queryer) (Coordinates, error) {
 	rows, err := q.QueryContext(ctx, s.statusQuery)
 	if err != nil {
-		return Coordinates{}, fmt.Errorf("%s: asking for the binlog coordinates: %w", s.Address, err)
+		return Coordinates{}, s.noCoordinates(err)
 	}
 	defer func() { _ = rows.Close() }() // the error is the one that rows.Err gives
+	return s.readCoordinates(rows)
+}
+
+func (s *Server) noCoordinates(err error) error {
+	return fmt.Errorf("%s: asking for the binlog coordinates: %w", s.Address, err)
+}
+
+func (s *Server) readCoordinates(rows *sql.Rows) (Coordinates, error) {
 	columns, err := rows.Columns()
 	if err != nil {
-		return Coordinates{}, fmt.Errorf("%s: asking for the binlog coordinates: %w", s.Address, err)
+		return Coordinates{}, s.noCoordinates(err)
 	}
 	c := Coordinates{Server: s.ID}
 	if rows.Next() {

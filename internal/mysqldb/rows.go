@@ -29,6 +29,11 @@ func QueryRows(ctx context.Context, q Queryer, query string, t *row.Table, colum
 		return fmt.Errorf("reading rows of %s: %w", t, err)
 	}
 	defer func() { _ = rows.Close() }() // the error is the one that rows.Err gives
+	return ReadRows(rows, t, columns, each)
+}
+
+// ReadRows is QueryRows for a result that is there already: one of a Packet's.
+func ReadRows(rows *sql.Rows, t *row.Table, columns []int, each func(values []row.Value) error) (err error) {
 	raw := make([]sql.RawBytes, len(columns))
 	into := make([]any, len(columns))
 	for i := range raw {

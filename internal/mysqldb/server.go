@@ -48,11 +48,14 @@ type Config struct {
 	// NoForeignKeyChecks is for the applier: rows of a batch come in the order of their keys, not of their references,
 	// and what the source's database accepted is not questioned again.
 	NoForeignKeyChecks bool
-	MaxConnections     int           // zero means DefaultConnections
-	DialTimeout        time.Duration // zero means DefaultDialTimeout
-	Dial               func(ctx context.Context, network, address string) (net.Conn, error)
-	Now                func() time.Time // the clock that Clock compares with; nil means time.Now
-	Logger             *zap.Logger      // what the driver has to say, at debug level; nil means nothing
+	// Packets lets connections take several statements at once (Packet). What a value could do that got out of its literal is
+	// worse with it, so it is for those that send packets alone.
+	Packets        bool
+	MaxConnections int           // zero means DefaultConnections
+	DialTimeout    time.Duration // zero means DefaultDialTimeout
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
+	Now            func() time.Time // the clock that Clock compares with; nil means time.Now
+	Logger         *zap.Logger      // what the driver has to say, at debug level; nil means nothing
 }
 
 // What zero means in Config.
@@ -123,6 +126,7 @@ func (c *Config) driverConfig() *mysql.Config {
 	}
 	d.DialFunc = c.Dial
 	d.ClientFoundRows = true
+	d.MultiStatements = c.Packets
 	d.InterpolateParams = true // one round trip instead of three; safe, as the client's character set is utf8mb4
 	d.MaxAllowedPacket = 0     // ask the server: a statement that it would not take must fail here, by name
 	d.Logger = driverLogger{c.Logger}

@@ -93,10 +93,15 @@ func (t *MySQLTarget) State(ctx context.Context, source string, shard int) (Stat
 	return readState(ctx, tx, source, shard, " FOR UPDATE")
 }
 
-func readState(ctx context.Context, tx *sql.Tx, source string, shard int, lock string) (State, error) {
+// rowQueryer is a *sql.Tx, or a *sql.Conn in a transaction.
+type rowQueryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+func readState(ctx context.Context, q rowQueryer, source string, shard int, lock string) (State, error) {
 	var st State
 	c := &st.Counts
-	err := tx.QueryRowContext(ctx, "SELECT `next_offset`, `last_record`, `epoch`, `source_epoch`, `changes_read`, `applied`, `duplicate`, `lost`, `coalesced`, "+
+	err := q.QueryRowContext(ctx, "SELECT `next_offset`, `last_record`, `epoch`, `source_epoch`, `changes_read`, `applied`, `duplicate`, `lost`, `coalesced`, "+
 		"`superseded`, `discarded`, `rejected` FROM `meridian`.`provenance` WHERE `source` = ? AND `shard` = ?"+lock, source, shard).
 		Scan(&st.Next, &st.Last, &st.Epoch, &st.SourceEpoch, &c.Read, &c.Applied, &c.Duplicate, &c.Lost, &c.Coalesced, &c.Superseded, &c.Discarded, &c.Rejected)
 	if errors.Is(err, sql.ErrNoRows) {

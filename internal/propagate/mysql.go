@@ -2,7 +2,6 @@ package propagate
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,6 +34,7 @@ type MySQLTargetConfig struct {
 
 // NewMySQLTarget connects, and makes the state schema where it is not there yet.
 func NewMySQLTarget(ctx context.Context, cfg MySQLTargetConfig) (*MySQLTarget, error) {
+	cfg.MySQL.Packets = true
 	server, err := mysqldb.Open(ctx, cfg.MySQL)
 	if err != nil {
 		return nil, err
@@ -107,97 +107,4 @@ func (t *MySQLTarget) checkState(ctx context.Context) (err error) {
 // Coordinates implements Target.
 func (t *MySQLTarget) Coordinates(ctx context.Context) (mysqldb.Coordinates, error) {
 	return t.server.Coordinates(ctx, t.server.DB)
-}
-
-// Begin implements Target. A delete of a row that is not there locks its key only under REPEATABLE READ (a gap lock).
-func (t *MySQLTarget) Begin(ctx context.Context, lockGaps bool) (Transaction, error) {
-	isolation := sql.LevelDefault // the session's: READ COMMITTED
-	if lockGaps {
-		isolation = sql.LevelRepeatableRead
-	}
-	tx, err := t.server.DB.BeginTx(ctx, &sql.TxOptions{Isolation: isolation})
-	if err != nil {
-		return nil, err
-	}
-	return &mysqlTransaction{target: t, tx: tx}, nil
-}
-
-// mysqlTransaction is one apply transaction on MySQL or MariaDB.
-type mysqlTransaction struct {
-	target *MySQLTarget
-	tx     *sql.Tx
-	plan   *Plan
-}
-
-// Run implements Transaction.
-func (x *mysqlTransaction) Run(ctx context.Context, p *Plan) (mysqldb.Coordinates, error) {
-	x.plan = p
-	if t := x.target.cfg.StatementTimeout; t > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t)
-		defer cancel()
-	}
-	if err := x.advance(ctx, p); err != nil {
-		return mysqldb.Coordinates{}, err
-	}
-	if err := x.write(ctx, p); err != nil {
-		return mysqldb.Coordinates{}, err
-	}
-	if err := x.park(ctx, p); err != nil {
-		return mysqldb.Coordinates{}, err
-	}
-	return x.target.server.Coordinates(ctx, x.tx)
-}
-
-// advance is the transaction's first statement, so that its row event is the first: the tailer knows the transaction by
-// it. It must match exactly one row: ours, where we left it.
-func (x *mysqlTransaction) advance(ctx context.Context, p *Plan) error {
-	c := &p.Counts
-	r, err := x.tx.ExecContext(ctx, "UPDATE `meridian`.`provenance` SET `next_offset` = ?, `last_record` = ?, `source_epoch` = ?, "+
-		"`changes_read` = `changes_read` + ?, `applied` = `applied` + ?, `duplicate` = `duplicate` + ?, `lost` = `lost` + ?, "+
-		"`coalesced` = `coalesced` + ?, `superseded` = `superseded` + ?, `discarded` = `discarded` + ?, `rejected` = `rejected` + ?, `batch` = ? "+
-		"WHERE `source` = ? AND `shard` = ? AND `next_offset` = ? AND `epoch` = ?",
-		p.To, p.Last, p.SourceEpoch, c.Read, c.Applied, c.Duplicate, c.Lost, c.Coalesced, c.Superseded, c.Discarded, c.Rejected,
-		AppendBatch(nil, p.Written), p.Source, p.Shard, p.From, p.Epoch)
-	if err != nil {
-		return fmt.Errorf("writing the provenance: %w", err)
-	}
-	n, err := r.RowsAffected()
-	if err != nil || n == 1 {
-		return err
-	}
-	st, err := readState(ctx, x.tx, p.Source, p.Shard, " FOR UPDATE")
-	switch {
-	case err != nil:
-		return err
-	case st.Epoch != p.Epoch:
-		return fmt.Errorf("%w: epoch %d, ours is %d", ErrFenced, st.Epoch, p.Epoch)
-	default:
-		return fmt.Errorf("%w: %d, this process committed %d last", ErrMoved, st.Next, p.From)
-	}
-}
-
-// Commit implements Transaction.
-func (x *mysqlTransaction) Commit(context.Context) error {
-	// Before they are there: between the two a tombstone could go that they need, and a COMMIT without an answer may have
-	// been one.
-	x.target.remember(x.plan.Parks)
-	err := x.tx.Commit()
-	if err == nil {
-		if x.plan.Unpark != 0 {
-			x.target.forget(x.plan.Unpark)
-		}
-		return nil
-	}
-	if mysqldb.Lost(err) || errors.Is(err, sql.ErrTxDone) {
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	}
-	return fmt.Errorf("committing an apply transaction: %w", err)
-}
-
-// Rollback implements Transaction.
-func (x *mysqlTransaction) Rollback(context.Context) {
-	if err := x.tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
-		x.target.cfg.Log.Debug("rolling back an apply transaction", zap.Error(err)) // the server does it when the connection ends
-	}
 }

@@ -13,8 +13,14 @@ import (
 
 // park puts what is set aside beside the rows, in the transaction that moves the offset past it.
 func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
+	if len(p.Parks) == 0 && p.Unpark == 0 {
+		return nil
+	}
+	if err := x.send(ctx); err != nil { // these are rare, and go one by one
+		return err
+	}
 	for i := range p.Parks {
-		if err := insertParked(ctx, x.tx, p.Source, p.Shard, &p.Parks[i]); err != nil {
+		if err := insertParked(ctx, x.conn, p.Source, p.Shard, &p.Parks[i]); err != nil {
 			return err
 		}
 	}
@@ -27,7 +33,7 @@ func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
 // unpark ends a parked change. It must be there: the place in the topic does not move with it, so nothing else tells that
 // it has ended already, and it would be counted twice.
 func (x *mysqlTransaction) unpark(ctx context.Context, id uint64) error {
-	r, err := x.tx.ExecContext(ctx, "DELETE FROM `meridian`.`parked` WHERE `id` = ?", id)
+	r, err := x.conn.ExecContext(ctx, "DELETE FROM `meridian`.`parked` WHERE `id` = ?", id)
 	if err != nil {
 		return fmt.Errorf("ending a parked change: %w", err)
 	}

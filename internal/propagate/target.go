@@ -31,7 +31,7 @@ type Transaction interface {
 	Run(ctx context.Context, p *Plan) (mysqldb.Coordinates, error)
 	// Commit makes it durable. ErrOutcomeUnknown when the answer did not come.
 	Commit(ctx context.Context) error
-	// Rollback ends it without effect. It never waits for a server that does not answer.
+	// Rollback ends it without effect. It waits no more than a moment for a server that does not answer.
 	Rollback(ctx context.Context)
 }
 

@@ -1,8 +1,8 @@
 package propagate
 
 import (
-	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,19 +19,20 @@ type group struct {
 }
 
 // write writes the plan's rows, in multi-row statements, keys sorted: first the deletes of all tables, then the updates,
-// then the inserts, so that a secondary unique key that moves from one row to another is free when it is needed.
+// then the inserts, so that a secondary unique key that moves from one row to another is free when it is needed. The last
+// statements may still wait in the packet when it returns.
 func (x *mysqlTransaction) write(ctx context.Context, p *Plan) error {
 	groups, err := x.groups(ctx, p)
 	if err != nil {
 		return err
 	}
+	exists, err := x.look(ctx, groups)
+	if err != nil {
+		return err
+	}
 	steps := [3][]step{}
-	for _, g := range groups {
-		exists, err := x.look(ctx, g)
-		if err != nil {
-			return err
-		}
-		if err := g.sort(exists, &steps); err != nil {
+	for i, g := range groups {
+		if err := g.sort(exists[i], &steps); err != nil {
 			return err
 		}
 	}
@@ -40,7 +41,7 @@ func (x *mysqlTransaction) write(ctx context.Context, p *Plan) error {
 		return x.writeSingly(ctx, all)
 	}
 	for i := range all {
-		if err := x.run(ctx, &all[i]); err != nil {
+		if err := x.add(ctx, &all[i]); err != nil {
 			return err
 		}
 	}
@@ -138,32 +139,50 @@ func collations(t *row.Table) []string {
 }
 
 // look reads, with locks, which of the rows are there of which the ledger knows nothing certain, or which it believes to
-// be gone. Where none is there, its gap is locked.
-func (x *mysqlTransaction) look(ctx context.Context, g *group) (map[row.Key]bool, error) {
-	var images [][]row.Value
-	for _, w := range g.writes {
-		if w.Expect == Unknown || w.Change.Op == row.Delete && w.Expect == Absent {
-			images = append(images, w.Change.Row())
+// be gone: by group. Where none is there, its gap is locked. What is done with the rows depends on it, so it is a round trip.
+func (x *mysqlTransaction) look(ctx context.Context, groups []*group) ([]map[row.Key]bool, error) {
+	exists, looks := make([]map[row.Key]bool, len(groups)), false
+	for i, g := range groups {
+		var images [][]row.Value
+		for _, w := range g.writes {
+			if w.Expect == Unknown || w.Change.Op == row.Delete && w.Expect == Absent {
+				images = append(images, w.Change.Row())
+			}
+		}
+		looks = looks || len(images) > 0
+		exists[i] = map[row.Key]bool{}
+		if err := x.addLook(ctx, g, images, exists[i]); err != nil {
+			return nil, err
 		}
 	}
-	exists := map[row.Key]bool{}
+	if !looks {
+		return exists, nil
+	}
+	return exists, x.send(ctx)
+}
+
+func (x *mysqlTransaction) addLook(ctx context.Context, g *group, images [][]row.Value, exists map[row.Key]bool) error {
 	target := g.mapping.Target()
 	for len(images) > 0 {
 		query, n, err := g.mapping.LockRows(nil, images)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		err = mysqldb.QueryRows(ctx, x.tx, string(query), target.Table, target.PrimaryKey, func(values []row.Value) error {
-			key, failed := target.KeyOf(values)
-			exists[key] = true
-			return failed
-		})
-		if err != nil {
-			return nil, err
+		if !x.packet.Fits(len(query)) {
+			if err := x.send(ctx); err != nil {
+				return err
+			}
 		}
+		x.packet.Query(query, func(rows *sql.Rows) error {
+			return mysqldb.ReadRows(rows, target.Table, target.PrimaryKey, func(values []row.Value) error {
+				key, failed := target.KeyOf(values)
+				exists[key] = true
+				return failed
+			})
+		}, failing("locking rows of "+target.String()))
 		images = images[n:]
 	}
-	return exists, nil
+	return nil
 }
 
 // step is some rows of one table and what is done with them.
@@ -209,29 +228,29 @@ func (g *group) sort(exists map[row.Key]bool, steps *[3][]step) error {
 	return nil
 }
 
-// run executes a step in as few statements as possible. The number of rows matched must be what was expected.
-func (x *mysqlTransaction) run(ctx context.Context, s *step) error {
+// add puts a step into the packet, in as few statements as possible. The number of rows matched must be what was expected.
+// What does not fit is sent before, so an error may be of an earlier step.
+func (x *mysqlTransaction) add(ctx context.Context, s *step) error {
 	images := make([][]row.Value, len(s.writes))
 	for i, w := range s.writes {
 		images[i] = w.Change.Row()
 	}
-	var buffer bytes.Buffer
 	for len(images) > 0 {
-		query, n, err := s.statement(buffer.AvailableBuffer(), images)
+		statement, n, err := s.statement(nil, images)
 		if err != nil {
 			return x.refuse(s, err)
 		}
-		r, err := x.tx.ExecContext(ctx, string(query))
-		if err != nil {
-			return x.refuse(s, err)
+		if !x.packet.Fits(len(statement)) {
+			if err := x.send(ctx); err != nil {
+				return err
+			}
 		}
-		found, err := r.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if found != int64(n) {
-			return &UnexpectedRowsError{Table: s.mapping.Source().String(), Wanted: int64(n), Found: found}
-		}
+		x.packet.Exec(statement, func(found int64) error {
+			if found != int64(n) {
+				return &UnexpectedRowsError{Table: s.mapping.Source().String(), Wanted: int64(n), Found: found}
+			}
+			return nil
+		}, func(err error) error { return x.refuse(s, err) })
 		images = images[n:]
 	}
 	return nil
@@ -277,7 +296,10 @@ func (x *mysqlTransaction) writeSingly(ctx context.Context, steps []step) error 
 		var left []step
 		refused := &RefusedError{}
 		for i := range pending {
-			err := x.run(ctx, &pending[i])
+			err := x.add(ctx, &pending[i])
+			if err == nil {
+				err = x.send(ctx)
+			}
 			var r *RefusedError
 			switch {
 			case err == nil:
