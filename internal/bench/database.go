@@ -63,7 +63,10 @@ func (b *bench) startServers(ctx context.Context) error {
 		if err = os.Mkdir(folder, 0o700); err != nil {
 			return err
 		}
-		b.kafka, err = servers.StartKafka(gctx, servers.KafkaConfig{Program: broker, Directory: folder})
+		// Without the optimising compiler, which would work on the same processors all through the measurement: a broker that
+		// runs for months has that behind it.
+		java := []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}
+		b.kafka, err = servers.StartKafka(gctx, servers.KafkaConfig{Program: broker, Directory: folder, Java: java})
 		return err
 	})
 	if err = g.Wait(); err != nil {

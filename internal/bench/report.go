@@ -84,6 +84,7 @@ func (r *report) latency(l *load, t latencyTargets) {
 	us, fine := l.behind(&l.b)
 	them, fineToo := l.behind(&l.c)
 	r.add(name+": behind at the end", "<= 100ms", behindText(us, fine), behindText(them, fineToo), "", fine && us <= 100*time.Millisecond)
+	r.note("%d tx/s: %s", l.rate, l.effort.text(l.n, l.ended))
 	if rate := float64(l.n) / l.ended.Seconds(); rate < 0.95*float64(l.rate) {
 		r.note("A itself made only %.0f of %d transactions a second", rate, l.rate)
 	}

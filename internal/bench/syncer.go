@@ -258,31 +258,14 @@ func (s *syncer) notePeak() error {
 	return nil
 }
 
-// cpu is the processor time of the process so far (proc(5), stat: utime and stime, in hundredths of a second); 0 if it
-// cannot be had. Unlike the time on the clock it hardly depends on what else the machine does.
-func (s *syncer) cpu() time.Duration {
-	text, err := os.ReadFile(s.proc("stat"))
-	if err != nil {
-		return 0
-	}
-	const user, system = 11, 12 // after the name, which is in parentheses
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) <= system {
-		return 0
-	}
-	ticks := 0
-	for _, field := range []int{user, system} {
-		n, err := strconv.Atoi(fields[field])
-		if err != nil {
-			return 0
-		}
-		ticks += n
-	}
-	return time.Duration(ticks*10) * time.Millisecond
-}
+// cpu is the processor time of the process so far. Unlike the time on the clock it hardly depends on what else the machine
+// does.
+func (s *syncer) cpu() time.Duration { return processorTime(s.pid()) }
+
+func (s *syncer) pid() int { return s.command.Process.Pid }
 
 func (s *syncer) proc(name string) string {
-	return filepath.Join("/proc", strconv.Itoa(s.command.Process.Pid), name)
+	return filepath.Join("/proc", strconv.Itoa(s.pid()), name)
 }
 
 // profile takes a CPU profile of the process for so long, beside what else goes on, if profiles are wanted. The function

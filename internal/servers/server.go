@@ -91,6 +91,9 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
+// PID is the process's id.
+func (s *Server) PID() int { return s.process.pid }
+
 // Stop ends the server in order (SIGTERM); when ctx ends first, it is killed, and that is an error.
 func (s *Server) Stop(ctx context.Context) error { return s.process.stop(ctx) }
 
