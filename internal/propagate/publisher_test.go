@@ -9,16 +9,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
 	"meridian/internal/bus"
 	"meridian/internal/envelope"
 	"meridian/internal/retry"
 	"meridian/internal/row"
+	"meridian/internal/testenv"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testenv.Main(m) }
 
 // topic is a Producer that fails as it is told to, after or before it has taken the records.
 type topic struct {
