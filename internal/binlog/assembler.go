@@ -28,7 +28,7 @@ type assembler struct {
 	active  []activeTable    // of the current statement
 	unpack  payload
 	skips   map[string]bool // the transactions that are passed over, by GTID
-	skipped func(*Skipped)  // nil: nobody wants to know
+	skipped func(context.Context, *Skipped) error // nil: nobody wants to know
 }
 
 // place is where in the binlog we are.
@@ -186,7 +186,10 @@ func (a *assembler) torn(ctx context.Context, rotate *event) error {
 	}
 	if a.isPassing() {
 		a.tx.passing.left("an unfinished transaction")
-		a.report(a.tx.passing)
+		a.tx.passing.Unfinished = true
+		if err := a.report(ctx, a.tx.passing); err != nil {
+			return err
+		}
 	}
 	a.tx, a.active = nil, a.active[:0]
 	return nil

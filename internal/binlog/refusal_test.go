@@ -127,7 +127,7 @@ func feed(t *testing.T, isMaria bool, events ...event) error {
 	return feedTo(t, &writer{}, isMaria, nil, nil, events...)
 }
 
-func feedTo(t *testing.T, h Handler, isMaria bool, skips map[string]bool, skipped func(*Skipped), events ...event) error {
+func feedTo(t *testing.T, h Handler, isMaria bool, skips map[string]bool, skipped func(context.Context, *Skipped) error, events ...event) error {
 	t.Helper()
 	l := newLayouts(func(schema, _ string) Decision {
 		if schema == "golden" {
@@ -243,7 +243,7 @@ func TestAssembler_PassesOverWhatItCannotTell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var left []*Skipped
 			h := &counter{}
-			err := feedTo(t, h, false, map[string]bool{header.gtid(): true}, func(s *Skipped) { left = append(left, s) }, slices.Concat(c.events, next)...)
+			err := feedTo(t, h, false, map[string]bool{header.gtid(): true}, func(_ context.Context, s *Skipped) error { left = append(left, s); return nil }, slices.Concat(c.events, next)...)
 			if first := c.events[0]; first.kind != eventGTID || len(first.body) != len(gtid.body) {
 				var refused *RefusedError
 				if !errors.As(err, &refused) || refused.GTID != "" || !strings.Contains(err.Error(), "PURGE BINARY LOGS") || strings.Contains(err.Error(), "--skip") {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // How transactions are passed over that a person has named (Config.Skip): whatever is in them, and those only.
@@ -20,6 +21,9 @@ type Skipped struct {
 	Tables    []string
 	Kinds     []string // of what was left out: "insert rows", "a statement", …
 	RowEvents int      // of replicated tables and Meridian's own
+
+	CommitTime time.Time // UTC
+	Unfinished bool      // the server crashed while it wrote it: it was never committed, and no row of it is in the database
 }
 
 // CanonicalGTID gives one transaction's GTID as Transaction.GTID spells it: "uuid:n", "uuid:tag:n", "domain-server-n".
@@ -92,7 +96,7 @@ func (a *assembler) passes() bool {
 	if !a.skips[a.tx.gtid()] {
 		return false
 	}
-	a.tx.passing = &passing{Skipped: Skipped{GTID: a.tx.gtid(), File: a.place.file, Start: a.tx.start}, maps: map[uint64]string{}}
+	a.tx.passing = &passing{Skipped: Skipped{GTID: a.tx.gtid(), File: a.place.file, Start: a.tx.start, CommitTime: a.tx.commit}, maps: map[uint64]string{}}
 	return true
 }
 
@@ -267,18 +271,21 @@ func (a *assembler) endUnlessExplicit(ctx context.Context) error {
 	return a.endPassing(ctx)
 }
 
-// endPassing ends the transaction that is passed over.
+// endPassing ends the transaction that is passed over. Invariant: who wants to know of it has taken note before the place
+// behind it is told to anybody, so that no end of the process leaves it passed over and unsaid.
 func (a *assembler) endPassing(ctx context.Context) error {
-	p := a.tx.passing
-	if err := a.commit(ctx); err != nil {
+	if err := a.report(ctx, a.tx.passing); err != nil {
 		return err
 	}
-	a.report(p)
-	return nil
+	return a.commit(ctx)
 }
 
-func (a *assembler) report(p *passing) {
-	if a.skipped != nil {
-		a.skipped(&p.Skipped)
+func (a *assembler) report(ctx context.Context, p *passing) error {
+	if a.skipped == nil {
+		return nil
 	}
+	if err := a.skipped(ctx, &p.Skipped); err != nil {
+		return fmt.Errorf("telling of transaction %s, which is passed over: %w", p.GTID, err)
+	}
+	return nil
 }

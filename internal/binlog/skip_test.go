@@ -42,11 +42,16 @@ type follower struct {
 	left []*binlog.Skipped // read it behind a fence
 }
 
+func (f *follower) hears(_ context.Context, s *binlog.Skipped) error {
+	f.left = append(f.left, s)
+	return nil
+}
+
 func passOver(t *testing.T, db *testenv.Database, schema string, from *binlog.Position, gtids ...string) *follower {
 	t.Helper()
 	f := &follower{}
 	f.tail = follow(t, db, schema, options{from: from, config: func(c *binlog.Config) {
-		c.Skip, c.Skipped = gtids, func(s *binlog.Skipped) { f.left = append(f.left, s) }
+		c.Skip, c.Skipped = gtids, f.hears
 	}})
 	return f
 }
@@ -95,6 +100,35 @@ func TestTailer_PassesOverWhatIsNamed(t *testing.T) {
 				}
 			})
 		}
+	})
+}
+
+// Who has to note it is told before anything is told to lie behind it: what could not be noted has not been passed.
+func TestTailer_TellsWhatItPassesOverBeforeItIsPassed(t *testing.T) {
+	onEach(t, func(t *testing.T, db *testenv.Database) {
+		schema := db.FreshSchema(t)
+		runIn(t, db, schema, "CREATE TABLE a (id INT PRIMARY KEY)")
+		from := now(t, db)
+		runIn(t, db, schema, "INSERT INTO a VALUES (1)")
+		first := follow(t, db, schema, options{from: from})
+		seen := first.fence(db)
+		first.stop()
+		gtid := seen[len(seen)-1].tx.GTID
+		noted := errors.New("no room for a note")
+		f := follow(t, db, schema, options{from: from, config: func(c *binlog.Config) {
+			c.Skip, c.Skipped = []string{gtid}, func(context.Context, *binlog.Skipped) error { return noted }
+		}})
+		if err := f.wait(); !errors.Is(err, noted) {
+			t.Fatalf("the tailer ended with: %v", err)
+		}
+		f.locked(func() {
+			if f.last == nil {
+				return
+			}
+			if at := f.last.Position().GTIDs; history(t, db, at).Contains(gtid) {
+				t.Errorf("it says to be behind %s: it is at %s", gtid, at)
+			}
+		})
 	})
 }
 
@@ -235,7 +269,7 @@ func TestTailer_PassesOverADamagedEvent(t *testing.T) {
 			second := &follower{}
 			second.tail = follow(t, db, schema, options{from: from, config: func(c *binlog.Config) {
 				damage(c)
-				c.Skip, c.Skipped = []string{gtid}, func(s *binlog.Skipped) { second.left = append(second.left, s) }
+				c.Skip, c.Skipped = []string{gtid}, second.hears
 			}})
 			second.nextArrives(db, schema)
 			if len(second.left) != 1 || !slices.Contains(second.left[0].Kinds, "a damaged event") {

@@ -28,9 +28,10 @@ type Config struct {
 	Hints Hints
 
 	// Skip are the GTIDs of transactions that are passed over, whatever is in them, as a person has decided. One that is
-	// not met has no effect. Skipped, which may be nil, hears of each that was passed over.
+	// not met has no effect. Skipped, which may be nil, hears of each before the place behind it is told to the Handler: of one
+	// perhaps more than once, as the binlog is read again. Its error ends Run.
 	Skip    []string
-	Skipped func(*Skipped)
+	Skipped func(context.Context, *Skipped) error
 
 	Logger *zap.Logger
 

@@ -91,7 +91,7 @@ func TestSkip_AnXATransactionIsPassedOver(t *testing.T) {
 			if n := value(t, b, "capture_skipped_transactions_total", nil); n != 1 {
 				t.Errorf("%v transactions were passed over", n)
 			}
-			said := logs.FilterMessageSnippet("was passed over").All()
+			said := logs.FilterMessageSnippet("is passed over").All()
 			if len(said) != 1 {
 				t.Fatalf("said %d times: %v", len(said), said)
 			}
@@ -103,12 +103,35 @@ func TestSkip_AnXATransactionIsPassedOver(t *testing.T) {
 				t.Errorf("it tells a value: %v", said)
 			}
 
+			shown := func(want int) {
+				t.Helper()
+				got := b.syncer.Status().Warnings
+				if len(got) != want || want == 1 && (!strings.Contains(got[0], gtid) || !strings.Contains(got[0], r.schema+".orders") || strings.Contains(got[0], "secret")) {
+					t.Errorf("the warnings are %q", got)
+				}
+				b.waitCount("warnings", nil, float64(want))
+			}
+			again := func(acknowledge bool) {
+				t.Helper()
+				if err := b.end(); err != nil {
+					t.Fatal(err)
+				}
+				b.cfg.AcknowledgeWarnings = acknowledge
+				b.start()
+				b.waitReady()
+			}
+			shown(1)
+			again(false) // the flag stays, as it may
+			shown(1)
+
 			a.exec("UPDATE orders SET n = 11 WHERE id = 1")
 			a.exec("INSERT INTO orders VALUES (3, 'again', 33)")
 			b.exec("UPDATE orders SET n = 44 WHERE id = 4")
 			r.waitRows(all, "\"1\" \"b\" \"11\" \n\"2\" \"b\" \"2\" \n\"3\" \"again\" \"33\" \n\"4\" \"secret\" \"44\" \n\"5\" \"behind\" \"5\" \n")
 			r.waitSettled()
 			r.checkLedgers()
+			again(true)
+			shown(0)
 		})
 	}
 }

@@ -40,7 +40,7 @@ func (s *Syncer) tailerConfig(p *parts) binlog.Config {
 // tail reads the binlog, for as long as it takes: a lost connection is made again, behind what has been handed over.
 func (s *Syncer) tail(ctx context.Context, p *parts) error {
 	config := s.tailerConfig(p)
-	config.Skipped = s.skipped
+	config.Skipped = func(ctx context.Context, left *binlog.Skipped) error { return s.skipped(ctx, p.ledger, left) }
 	tailer, err := binlog.New(config)
 	if err != nil {
 		return err
@@ -67,31 +67,6 @@ func (s *Syncer) tail(ctx context.Context, p *parts) error {
 			return err
 		}
 	}
-}
-
-// announceSkips says of each transaction that is to be passed over whether it can still be met.
-func (s *Syncer) announceSkips(from binlog.Position, isMaria bool) error {
-	behind, err := binlog.ParseHistory(from.GTIDs, isMaria)
-	if err != nil {
-		return err
-	}
-	for _, gtid := range s.cfg.SkipTransactions {
-		log := s.cfg.Log.With(zap.String("region", s.cfg.Region), zap.String("gtid", gtid))
-		if behind.Contains(gtid) {
-			log.Warn("--skip-transaction has no effect: capture goes on behind this transaction already; leave the flag out")
-		} else {
-			log.Warn("this transaction will be passed over when it is met, and not published (--skip-transaction)")
-		}
-	}
-	return nil
-}
-
-// skipped hears of a transaction that capture has passed over.
-func (s *Syncer) skipped(left *binlog.Skipped) {
-	s.cfg.Metrics.capture.skipped.Inc()
-	s.cfg.Log.Warn("a transaction was passed over (--skip-transaction): what it wrote here is not published, and the regions differ in those "+
-		"rows until they are compared and repaired", zap.String("region", s.cfg.Region), zap.String("gtid", left.GTID), zap.String("file", left.File),
-		zap.Uint64("position", left.Start), zap.Strings("tables", left.Tables), zap.Strings("kinds", left.Kinds), zap.Int("row_events", left.RowEvents))
 }
 
 // tailEnded judges what ended the tailer for good.
