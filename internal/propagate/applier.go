@@ -98,6 +98,7 @@ type place struct {
 	last      uint64 // the fingerprint of the record before it; 0: not known
 	next      uint64 // the next offset to be read: past committed there are only control records
 	epoch     uint64 // the greatest epoch marker read
+	recent    *repeats
 }
 
 // WorkerDeps are what a Worker is joined to.
@@ -126,7 +127,7 @@ func NewWorker(cfg ApplierConfig, shard int, epoch uint64, states map[string]Sta
 	sources := make([]string, 0, len(states))
 	for s, st := range states {
 		sources = append(sources, s)
-		w.state[s] = &place{committed: st.Next, last: st.Last, next: st.Next, epoch: st.SourceEpoch}
+		w.state[s] = &place{committed: st.Next, last: st.Last, next: st.Next, epoch: st.SourceEpoch, recent: newRepeats()}
 	}
 	ahead := cfg.InboxBytes
 	if cfg.Whole {
@@ -182,7 +183,7 @@ func (w *Worker) process(ctx context.Context, source string, items []Inbound) er
 	if items[0].Offset != at.next {
 		return fmt.Errorf("%w: offset %d came where %d is next", errOutOfOrder, items[0].Offset, at.next)
 	}
-	b := gather(source, items, at.committed, at.epoch)
+	b := gather(source, items, at.committed, at.epoch, at.recent)
 	if !b.idle() || b.to-at.committed > mostIdle {
 		if err := w.apply(ctx, b); err != nil {
 			return err

@@ -365,7 +365,7 @@ func TestAdmission_KeepsOnlyTheFirstOfATableThatIsNotReplicated(t *testing.T) {
 		m := changeOf("a", "private", "k")
 		items = append(items, Inbound{Offset: uint64(i), Message: m, Reject: a.judge(m, "a", 0)})
 	}
-	p := gather("a", items, 0, 0).decide("b", newest{}, nil).plan
+	p := gather("a", items, 0, 0, nil).decide("b", newest{}, nil).plan
 	if len(p.Parks) != keepRejected || p.Counts.Rejected != 3*keepRejected || p.Counts.Read != 0 {
 		t.Errorf("%d are kept, the counts are %+v", len(p.Parks), p.Counts)
 	}

@@ -32,6 +32,7 @@ func (k Known) same(o Known) bool {
 type candidate struct {
 	item     *Inbound
 	incoming conflict.Incoming
+	repeated bool        // read before, and no newer change to the row since
 	refused  *RefusedRow // the database does not take it: it is to be parked
 }
 
@@ -61,7 +62,7 @@ type batch struct {
 // older epoch has published after its successor's marker (which is ignored).
 //
 // Invariant: within a batch a write never loses to one that it overwrote; the versions decide, not the order.
-func gather(source string, items []Inbound, from, sourceEpoch uint64) *batch {
+func gather(source string, items []Inbound, from, sourceEpoch uint64, recent *repeats) *batch {
 	b := &batch{
 		source: source, items: items, from: from, to: items[len(items)-1].Offset + 1,
 		last: items[len(items)-1].Record.Fingerprint(), sourceEpoch: sourceEpoch, candidates: map[Place]*candidate{},
@@ -78,24 +79,32 @@ func gather(source string, items []Inbound, from, sourceEpoch uint64) *batch {
 		case m.Kind == envelope.Watermark:
 			b.words = append(b.words, m.Watermark)
 		case m.Change != nil:
-			b.add(it)
+			b.add(it, recent.seen(m))
 		}
 	}
 	return b
 }
 
-func (b *batch) add(it *Inbound) {
+// add counts a change, and makes it its row's candidate if it is the newest so far. One that was sent twice brings no news of
+// what it overwrote: the row may have been written here since, by somebody who saw it.
+func (b *batch) add(it *Inbound, repeated bool) {
 	c := it.Message.Change
 	b.read++
 	at := Place{c.Table.String(), c.Key}
 	in := conflict.Incoming{Version: c.Version, Overwrote: c.Overwrote}
 	had := b.candidates[at]
 	if had == nil {
-		b.candidates[at] = &candidate{item: it, incoming: in}
+		b.candidates[at] = &candidate{item: it, incoming: in, repeated: repeated}
 		b.order = append(b.order, at)
 		return
 	}
 	b.coalesced++
+	switch {
+	case repeated:
+		in.Overwrote = had.incoming.Overwrote
+	case had.repeated:
+		had.incoming.Overwrote, had.repeated = in.Overwrote, false
+	}
 	if in.Version.Compare(had.incoming.Version) > 0 || in.Version == had.incoming.Version && it.Message.Kind == envelope.Repair {
 		had.item = it
 	}
@@ -160,7 +169,7 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 	if outcome == conflict.Duplicate && c.item.Message.Kind == envelope.Repair {
 		outcome = conflict.Write // a repair wins against its own version: the row itself is in doubt
 	}
-	if verdict.Concurrent {
+	if verdict.Concurrent && !c.repeated {
 		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version, Offset: c.item.Offset}
 		if outcome == conflict.Write {
 			cf.Winner, cf.Loser = cf.Loser, cf.Winner

@@ -38,7 +38,7 @@ func TestGather_KeepsTheNewestOfEachRowAndCountsAll(t *testing.T) {
 				greatest[key] = v
 			}
 		}
-		b := gather("b", items, 0, 0)
+		b := gather("b", items, 0, 0, nil)
 		known := make([]Known, len(b.order))
 		for i := range known {
 			known[i] = Known{Found: true, Version: row.Version{Time: rapid.Int64Range(1, 9).Draw(t, "has"), Region: "a"}}
@@ -87,7 +87,7 @@ func TestGather_CountsADeleteLikeAnyOtherChange(t *testing.T) {
 			}
 			items = append(items, it)
 		}
-		b := gather("b", items, 0, 0)
+		b := gather("b", items, 0, 0, nil)
 		known := make([]Known, len(b.order))
 		for i := range known {
 			known[i].Found = true
@@ -102,7 +102,7 @@ func TestGather_CountsADeleteLikeAnyOtherChange(t *testing.T) {
 func TestGather_IgnoresWhatAnOldEpochPublishesAfterItsSuccessorsMarker(t *testing.T) {
 	v := row.Version{Time: 1, Region: "b"}
 	marker := Inbound{Offset: 1, Message: &envelope.Message{Kind: envelope.Epoch, Epoch: 2}}
-	b := gather("b", []Inbound{inbound(0, "before", v, 1), marker, inbound(2, "stale", v, 1), inbound(3, "new", v, 2)}, 0, 1)
+	b := gather("b", []Inbound{inbound(0, "before", v, 1), marker, inbound(2, "stale", v, 1), inbound(3, "new", v, 2)}, 0, 1, nil)
 	if len(b.order) != 2 || b.order[0].Key != "before" || b.order[1].Key != "new" || b.sourceEpoch != 2 || b.read != 2 || b.to != 4 {
 		t.Errorf("got %+v", b)
 	}
@@ -179,7 +179,7 @@ func TestInbox_KeepsTransactionsWholeWithOneShard(t *testing.T) {
 }
 
 func TestDecide_SetsGarbageAsideWithItsOffset(t *testing.T) {
-	b := gather("b", []Inbound{{Offset: 7, Reject: &Rejection{Reason: "malformed", Err: errors.New("no record of ours")}}}, 7, 0)
+	b := gather("b", []Inbound{{Offset: 7, Reject: &Rejection{Reason: "malformed", Err: errors.New("no record of ours")}}}, 7, 0, nil)
 	d := b.decide("a", newest{}, nil)
 	if p := d.plan.Parks; len(p) != 1 || p[0].Offset != 7 || p[0].State != Rejected || p[0].Reason != "malformed" || d.plan.Counts.Rejected != 1 || d.plan.Counts.Read != 0 {
 		t.Errorf("got %+v", d.plan)

@@ -52,7 +52,7 @@ func (w *Worker) retryOne(ctx context.Context, p *ParkedChange) error {
 	case !w.cfg.Match(m.Change.Table.Schema, m.Change.Table.Name):
 		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Waiting, p.Attempts, "not_replicated", "the configuration of this region leaves the table out"))
 	}
-	b := gather(p.Source, []Inbound{{Offset: uint64(record.Offset), Message: m, Record: record, Bytes: record.Size()}}, at.committed, 0)
+	b := gather(p.Source, []Inbound{{Offset: uint64(record.Offset), Message: m, Record: record, Bytes: record.Size()}}, at.committed, 0, nil)
 	b.to, b.last, b.sourceEpoch, b.unpark, b.single = at.committed, at.last, at.epoch, p.ID, true
 	err = w.apply(ctx, b)
 	var refused *RefusedError
