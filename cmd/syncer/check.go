@@ -13,6 +13,7 @@ import (
 	"meridian/internal/console"
 	"meridian/internal/mysqldb"
 	"meridian/internal/preflight"
+	"meridian/internal/propagate"
 )
 
 type checkCommand struct {
@@ -58,7 +59,7 @@ func (c *checkCommand) Run(ctx context.Context, p *process) error {
 func runPreflight(ctx context.Context, logger *zap.Logger, c *config.Config, r *config.Region, replica int) (report *preflight.Report, err error) {
 	pre := preflight.Config{
 		User: r.MySQL.User, Tables: tableRules{&c.Tables}, Include: patterns(c.Tables.Include),
-		Directory: c.ReplicaDirectory(r.Name, replica), MaxSkew: c.Clock.MaxSkew,
+		Directory: c.ReplicaDirectory(r.Name, replica), MaxSkew: c.Clock.MaxSkew, StateSchema: propagate.StateSchema(),
 		BatchBytes: int64(c.Apply.BatchBytes), MaxRecordBytes: int64(c.Bus.MaxRecordBytes),
 	}
 	for _, rule := range c.Tables.Rules {

@@ -27,7 +27,7 @@ type assembler struct {
 	tx      *openTransaction // nil between transactions
 	active  []activeTable    // of the current statement
 	unpack  payload
-	skips   map[string]bool // the transactions that are passed over, by GTID
+	skips   map[string]bool                       // the transactions that are passed over, by GTID
 	skipped func(context.Context, *Skipped) error // nil: nobody wants to know
 }
 

@@ -164,14 +164,3 @@ func (f *facts) missingOnState() []string {
 	}
 	return slices.DeleteFunc(needed, func(p string) bool { return f.grants.allows(p, stateSchema, "*") })
 }
-
-func checkState(i *inspection) []Check {
-	f := i.here
-	if !i.known() {
-		return nil
-	}
-	if f.stateTables == 0 {
-		return []Check{pass("state_schema", "schema "+stateSchema+" is not there yet: `syncer run` makes it, or `syncer schema --apply`")}
-	}
-	return []Check{pass("state_schema", fmt.Sprintf("schema %s has %d tables", stateSchema, f.stateTables))}
-}

@@ -44,6 +44,7 @@ type facts struct {
 	triggers      []trigger
 	events        []event
 	stateTables   int // in Meridian's own schema
+	state         map[string]*stateFacts
 }
 
 type tableName struct{ schema, name string }
@@ -70,7 +71,7 @@ func gather(ctx context.Context, r Region, tables Tables, whole bool) *facts {
 	f.id, f.serverID = server.ID, server.ServerID
 	steps := []func(*asker) error{f.askVariables, f.askClock, func(q *asker) error { return f.askTables(q, tables) }}
 	if whole {
-		steps = append(steps, f.askAccount, f.askBinlog, f.askUpstream, f.askEffects)
+		steps = append(steps, f.askAccount, f.askBinlog, f.askUpstream, f.askEffects, f.askState)
 	}
 	for _, step := range steps {
 		if f.err = step(q); f.err != nil {

@@ -68,6 +68,9 @@ type Config struct {
 	Directory string // of the ledger, and what else this process keeps
 	MaxSkew   time.Duration
 
+	// StateSchema are the statements that make Meridian's own tables, as propagate.StateSchema gives them.
+	StateSchema []string
+
 	BatchBytes     int64 // of one apply transaction
 	MaxRecordBytes int64
 	Timeout        time.Duration // for each server; 0: 15 s
