@@ -13,7 +13,7 @@ LINT         := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT  := $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+LDFLAGS := -X meridian/internal/command.version=$(VERSION) -X meridian/internal/command.commit=$(COMMIT)
 
 # Packages tested at once: each starts servers of its own, and two cores carry two of them.
 TEST_PARALLEL ?= 2
@@ -35,7 +35,7 @@ test: servers vet lint unit ## all that is tested, on real servers, with the rac
 unit: ## the tests alone, when `make servers` has been run
 	go test -race -timeout $(TEST_TIMEOUT) -p $(TEST_PARALLEL) $(PACKAGES)
 
-build: ## bin/syncer and what else cmd has
+build: ## bin/syncer and bin/verifier
 	@mkdir -p bin
 	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"meridian/internal/bus"
+	"meridian/internal/command"
 	"meridian/internal/config"
 	"meridian/internal/console"
 	"meridian/internal/mysqldb"
@@ -17,7 +18,7 @@ import (
 )
 
 type checkCommand struct {
-	regionFlag
+	command.RegionFlag
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
@@ -29,27 +30,27 @@ func (checkCommand) Help() string {
 }
 
 // Run implements the command.
-func (c *checkCommand) Run(ctx context.Context, p *process) error {
-	cfg, region, err := p.loadRegion(c.regionFlag)
+func (c *checkCommand) Run(ctx context.Context, p *command.Process) error {
+	cfg, region, err := p.LoadRegion(c.RegionFlag)
 	if err != nil {
 		return err
 	}
-	report, err := runPreflight(ctx, p.logger, cfg, region, 0)
+	report, err := runPreflight(ctx, p.Logger, cfg, region, 0)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		err = p.printJSON(report)
+		err = p.PrintJSON(report)
 	} else {
-		err = p.print(reportText(report, console.Width(p.stdout), console.Colors(p.stdout)))
+		err = p.Print(reportText(report, console.Width(p.Stdout), console.Colors(p.Stdout)))
 	}
 	switch {
 	case err != nil:
 		return err
 	case report.Unreachable:
-		return errReported
+		return command.ErrReported
 	case !report.OK:
-		return errFound
+		return command.ErrFound
 	default:
 		return nil
 	}
@@ -84,8 +85,8 @@ func runPreflight(ctx context.Context, logger *zap.Logger, c *config.Config, r *
 }
 
 // requireFit is what `run` begins with: it logs what preflight has to say and fails if the region is not fit.
-func requireFit(ctx context.Context, p *process, c *config.Config, r *config.Region, replica int) error {
-	report, err := runPreflight(ctx, p.logger, c, r, replica)
+func requireFit(ctx context.Context, p *command.Process, c *config.Config, r *config.Region, replica int) error {
+	report, err := runPreflight(ctx, p.Logger, c, r, replica)
 	if err != nil {
 		return err
 	}
@@ -93,11 +94,11 @@ func requireFit(ctx context.Context, p *process, c *config.Config, r *config.Reg
 		fields := []zap.Field{zap.String("region", r.Name), zap.String("check", check.Name), zap.String("fix", check.Fix)}
 		switch check.Result {
 		case preflight.Fail:
-			p.logger.Error(check.Detail, fields...)
+			p.Logger.Error(check.Detail, fields...)
 		case preflight.Warn:
-			p.logger.Warn(check.Detail, fields...)
+			p.Logger.Warn(check.Detail, fields...)
 		case preflight.OK:
-			p.logger.Debug(check.Detail, fields...)
+			p.Logger.Debug(check.Detail, fields...)
 		}
 	}
 	if !report.OK {

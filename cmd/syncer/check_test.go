@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/internal/command"
 	"meridian/internal/preflight"
 	"meridian/internal/testenv"
 )
@@ -51,9 +52,9 @@ func (r *regions) createUser() {
 	}
 }
 
-func (r *regions) invoke(t *testing.T, command, region string, args ...string) result {
+func (r *regions) invoke(t *testing.T, name, region string, args ...string) result {
 	t.Helper()
-	return invoke(t, append([]string{command, "--config", r.config, "--region", region}, args...)...)
+	return invoke(t, append([]string{name, "--config", r.config, "--region", region}, args...)...)
 }
 
 func TestSchema_WhatItPrintsIsWhatCheckAsksFor(t *testing.T) {
@@ -63,16 +64,16 @@ func TestSchema_WhatItPrintsIsWhatCheckAsksFor(t *testing.T) {
 		db := r.all()[region]
 		db.Exec("DROP DATABASE IF EXISTS meridian")
 		printed := r.invoke(t, "schema", region)
-		printed.want(t, exitOK, "GRANT ALL PRIVILEGES ON `meridian`.* TO 'meridian'@'%';", "")
+		printed.want(t, command.ExitOK, "GRANT ALL PRIVILEGES ON `meridian`.* TO 'meridian'@'%';", "")
 		db.Exec(printed.stdout) // by an administrator, as it is
 		db.Exec(printed.stdout) // any number of times
 		if again := r.invoke(t, "schema", region); again.stdout != printed.stdout {
 			t.Error("it prints something else the second time")
 		}
-		r.invoke(t, "schema", region, "--apply").want(t, exitOK, "schema meridian is as it should be at "+db.Address, "")
+		r.invoke(t, "schema", region, "--apply").want(t, command.ExitOK, "schema meridian is as it should be at "+db.Address, "")
 	}
 	checked := r.invoke(t, "check", "a", "--json")
-	checked.want(t, exitOK, "", "")
+	checked.want(t, command.ExitOK, "", "")
 	var document map[string]json.RawMessage
 	var report preflight.Report
 	if err := json.Unmarshal([]byte(checked.stdout), &document); err != nil {
@@ -101,12 +102,12 @@ func TestSchema_WhatItPrintsIsWhatCheckAsksFor(t *testing.T) {
 	}
 
 	text := r.invoke(t, "check", "a")
-	text.want(t, exitOK, "ok    binlog_format", "")
+	text.want(t, command.ExitOK, "ok    binlog_format", "")
 	if last := lastLine(text.stdout); last != fmt.Sprintf("a: 0 fail, 0 warn, %d ok. Ready. Next: syncer run --region a", len(report.Checks)) {
 		t.Error(last)
 	}
 	// The other one needs a's bus, which nobody serves.
-	r.invoke(t, "check", "b").want(t, exitFailed, "start the syncer of region a first", "")
+	r.invoke(t, "check", "b").want(t, command.ExitFailed, "start the syncer of region a first", "")
 }
 
 func lastLine(text string) string {
@@ -124,52 +125,52 @@ func TestCheck_AFailExitsWith3AndComesFirst(t *testing.T) {
 	r.mysql.Exec("SET GLOBAL sync_binlog = 0")
 	defer r.mysql.Exec("SET GLOBAL sync_binlog = 1")
 	got := r.invoke(t, "check", "a")
-	got.want(t, exitFound, "fail  sync_binlog\n      sync_binlog is 0: a crash takes back transactions that the other regions already have\n      to mend it:\n        SET PERSIST sync_binlog = 1;\n", "")
-	got.want(t, exitFound, "keyless has no primary key", "")
+	got.want(t, command.ExitFound, "fail  sync_binlog\n      sync_binlog is 0: a crash takes back transactions that the other regions already have\n      to mend it:\n        SET PERSIST sync_binlog = 1;\n", "")
+	got.want(t, command.ExitFound, "keyless has no primary key", "")
 	if !strings.HasPrefix(got.stdout, "fail  ") || !strings.Contains(lastLine(got.stdout), "a: 2 fail, 1 warn,") {
 		t.Errorf("%s", got.stdout)
 	}
 	// `run` refuses with the same words, and starts nothing.
-	r.invoke(t, "run", "a", "--log-format", "json").want(t, exitFailed, "", "region a is not fit to be replicated, 2 checks fail")
+	r.invoke(t, "run", "a", "--log-format", "json").want(t, command.ExitFailed, "", "region a is not fit to be replicated, 2 checks fail")
 }
 
 func TestCheck_AServerThatCannotBeReachedExitsWith1(t *testing.T) {
 	got := invoke(t, "check", "--config", configure(t, twoRegions), "--region", "a")
-	got.want(t, exitFailed, "fail  database", "")
-	got.want(t, exitFailed, "When the servers answer: syncer check --region a", "")
+	got.want(t, command.ExitFailed, "fail  database", "")
+	got.want(t, command.ExitFailed, "When the servers answer: syncer check --region a", "")
 	got = invoke(t, "check", "--config", configure(t, twoRegions), "--region", "a", "--json")
-	got.want(t, exitFailed, `"ok": false`, "")
+	got.want(t, command.ExitFailed, `"ok": false`, "")
 }
 
 func TestCheck_RefusedCredentials(t *testing.T) {
 	r := twoServers(t)
-	r.invoke(t, "check", "a").want(t, exitFailed, "correct user and password of region a", "")
+	r.invoke(t, "check", "a").want(t, command.ExitFailed, "correct user and password of region a", "")
 	t.Setenv("MERIDIAN_TEST_PASSWORD", "wrong")
 	got := r.invoke(t, "check", "a")
-	got.want(t, exitFailed, "fail  database", "")
+	got.want(t, command.ExitFailed, "fail  database", "")
 	if strings.Contains(got.stdout+got.stderr, "wrong") {
 		t.Error("the password is shown")
 	}
-	r.invoke(t, "schema", "a", "--apply").want(t, exitFailed, "", "region a")
+	r.invoke(t, "schema", "a", "--apply").want(t, command.ExitFailed, "", "region a")
 }
 
 func TestCheck_TLSThatCannotBeSetUp(t *testing.T) {
 	path := configure(t, strings.Replace(twoRegions, `password: ""}`, `password: "", tls: {ca_file: gone.pem}}`, 1))
-	invoke(t, "check", "--config", path, "--region", "a").want(t, exitFailed, "", "gone.pem")
+	invoke(t, "check", "--config", path, "--region", "a").want(t, command.ExitFailed, "", "gone.pem")
 }
 
 func TestSchema_WithoutTheServer(t *testing.T) {
 	path := configure(t, twoRegions)
 	got := invoke(t, "schema", "--config", path, "--region", "a")
-	got.want(t, exitOK, "REPLICATION CLIENT ON *.* TO 'meridian'@'%'", "this is for MySQL")
+	got.want(t, command.ExitOK, "REPLICATION CLIENT ON *.* TO 'meridian'@'%'", "this is for MySQL")
 	golden(t, "schema.golden", got.stdout)
-	invoke(t, "schema", "--config", path, "--region", "a", "--mariadb", "--account", "m@10.%").want(t, exitOK, "BINLOG MONITOR ON *.* TO 'm'@'10.%'", "")
-	invoke(t, "schema", "--config", path, "--region", "a", "--apply").want(t, exitFailed, "", "127.0.0.1:1")
+	invoke(t, "schema", "--config", path, "--region", "a", "--mariadb", "--account", "m@10.%").want(t, command.ExitOK, "BINLOG MONITOR ON *.* TO 'm'@'10.%'", "")
+	invoke(t, "schema", "--config", path, "--region", "a", "--apply").want(t, command.ExitFailed, "", "127.0.0.1:1")
 }
 
 func TestSchema_ApplyWithoutTheRights(t *testing.T) {
 	r := twoServers(t)
 	r.createUser()
 	r.mysql.Exec("DROP DATABASE IF EXISTS meridian")
-	r.invoke(t, "schema", "a", "--apply").want(t, exitFailed, "", "an administrator can do it with what `syncer schema` prints")
+	r.invoke(t, "schema", "a", "--apply").want(t, command.ExitFailed, "", "an administrator can do it with what `syncer schema` prints")
 }

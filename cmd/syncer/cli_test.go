@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"meridian/internal/command"
 	"meridian/internal/testenv"
 )
 
@@ -32,7 +33,7 @@ func TestMain(m *testing.M) {
 	case "main":
 		main()
 	case "stubborn": // asked to end, it never does
-		ctx := untilSignal(context.Background())
+		ctx := command.UntilSignal(context.Background())
 		fmt.Println("ready")
 		<-ctx.Done()
 		fmt.Println("draining")
@@ -55,7 +56,7 @@ func invoke(t *testing.T, args ...string) result {
 
 func invokeUntil(ctx context.Context, args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := exitCode(run(ctx, args, &stdout, &stderr), &stderr)
+	code := command.ExitCode("syncer", run(ctx, args, &stdout, &stderr), &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -108,12 +109,12 @@ tables: {include: ["shop.*"]}
 
 func TestHelp_OnEverythingWithAnExample(t *testing.T) {
 	var all strings.Builder
-	for _, command := range []string{"", "run", "check", "schema", "status", "demo", "version"} {
-		args := append(strings.Fields(command), "--help")
+	for _, name := range []string{"", "run", "check", "schema", "status", "demo", "version"} {
+		args := append(strings.Fields(name), "--help")
 		r := invoke(t, args...)
-		r.want(t, exitOK, "Usage: syncer", "")
-		if command != "" && !strings.Contains(r.stdout, "Example:\n\n    syncer "+command) {
-			t.Errorf("syncer %s --help has no example", command)
+		r.want(t, command.ExitOK, "Usage: syncer", "")
+		if name != "" && !strings.Contains(r.stdout, "Example:\n\n    syncer "+name) {
+			t.Errorf("syncer %s --help has no example", name)
 		}
 		fmt.Fprintf(&all, "$ syncer %s\n%s\n", strings.Join(args, " "), r.stdout)
 	}
@@ -134,7 +135,7 @@ func TestUsage_WrongOnesExitWith2AndSayWhereToLook(t *testing.T) {
 		{"run --config " + good + " --region mars", `no region "mars"`},
 		{"run --config " + good + " --region a --replica 3 --replicas 3", "numbered from 0 to 2"},
 		{"run --config " + good + " --region a --replica 0 --replicas 99", "only 16 shards"},
-		{"run --replicas 0", "there is at least 1"},
+		{"run --config " + good + " --region a --replicas 0", "there is at least 1"},
 		{"run --skip-transaction 23", `--skip-transaction: "23" is no GTID: MySQL's are UUID:NUMBER or UUID:TAG:NUMBER, MariaDB's are DOMAIN-SERVER-NUMBER`},
 		{"run --skip-transaction 0-1-23,0-1-24", "is no GTID"},
 		{"run --skip-transaction 0-1-22 --skip-transaction 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5", "more than one transaction: name each by itself"},
@@ -147,7 +148,7 @@ func TestUsage_WrongOnesExitWith2AndSayWhereToLook(t *testing.T) {
 		{"check --config " + filepath.Join(t.TempDir(), "none.yml") + " --region a", "there is no such file"},
 	} {
 		r := invoke(t, strings.Fields(c.args)...)
-		r.want(t, exitUsage, "", c.says)
+		r.want(t, command.ExitUsage, "", c.says)
 		if r.stdout != "" {
 			t.Errorf("syncer %s writes to stdout: %s", c.args, r.stdout)
 		}
@@ -156,34 +157,34 @@ func TestUsage_WrongOnesExitWith2AndSayWhereToLook(t *testing.T) {
 
 func TestConfiguration_AllFaultsAtOnceWithTheirLines(t *testing.T) {
 	path := configure(t, "regions: {a: {mysql: {adress: x}}}\nbus: {partitions: many}\ntabels: {}\n")
-	for _, command := range []string{"run", "check", "schema", "status"} {
-		args := []string{command, "--config", path}
-		if command != "status" {
+	for _, name := range []string{"run", "check", "schema", "status"} {
+		args := []string{name, "--config", path}
+		if name != "status" {
 			args = append(args, "--region", "a")
 		}
 		r := invoke(t, args...)
-		r.want(t, exitUsage, "", path+`:1: regions.a.mysql: unknown key "adress" (did you mean "address"?)`)
-		r.want(t, exitUsage, "", path+`:2: bus.partitions: must be a whole number, not "many"`)
-		r.want(t, exitUsage, "", path+`:3: unknown key "tabels" (did you mean "tables"?)`)
+		r.want(t, command.ExitUsage, "", path+`:1: regions.a.mysql: unknown key "adress" (did you mean "address"?)`)
+		r.want(t, command.ExitUsage, "", path+`:2: bus.partitions: must be a whole number, not "many"`)
+		r.want(t, command.ExitUsage, "", path+`:3: unknown key "tabels" (did you mean "tables"?)`)
 	}
 }
 
 func TestConfiguration_FromTheEnvironment(t *testing.T) {
 	t.Setenv("MERIDIAN_CONFIG", configure(t, twoRegions))
 	t.Setenv("MERIDIAN_REGION", "b")
-	invoke(t, "check").want(t, exitFailed, "127.0.0.1:2", "")
-	invoke(t, "check", "--region", "a").want(t, exitFailed, "127.0.0.1:1", "")
+	invoke(t, "check").want(t, command.ExitFailed, "127.0.0.1:2", "")
+	invoke(t, "check", "--region", "a").want(t, command.ExitFailed, "127.0.0.1:1", "")
 }
 
 func TestConfiguration_WarningsGoToTheLog(t *testing.T) {
 	path := configure(t, strings.Replace(twoRegions, "127.0.0.1:2\"}}", "127.0.0.1:1\"}}", 1))
 	r := invoke(t, "check", "--config", path, "--region", "a", "--log-format", "console")
-	r.want(t, exitFailed, "", "WARN\tconfiguration: 127.0.0.1:1 is also where the syncer of region a listens")
+	r.want(t, command.ExitFailed, "", "WARN\tconfiguration: 127.0.0.1:1 is also where the syncer of region a listens")
 }
 
 func TestVersion(t *testing.T) {
-	invoke(t, "version").want(t, exitOK, "syncer ", "")
-	var b build
+	invoke(t, "version").want(t, command.ExitOK, "syncer ", "")
+	var b command.Build
 	if err := json.Unmarshal([]byte(invoke(t, "version", "--json").stdout), &b); err != nil || b.Version == "" || b.Commit == "" || !strings.HasPrefix(b.Go, "go1.") {
 		t.Errorf("%v %+v", err, b)
 	}
@@ -211,25 +212,6 @@ func TestReplicaOf(t *testing.T) {
 		got, err := replicaOf(c.flag, c.replicas, c.host)
 		if got != c.want && err == nil || (err != nil) != c.fails {
 			t.Errorf("%+v: %d %v", c, got, err)
-		}
-	}
-}
-
-func TestExitCode(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		code int
-		says string
-	}{
-		{nil, 0, ""},
-		{errors.New("boom"), 1, "syncer: boom\n"},
-		{fmt.Errorf("x: %w", errReported), 1, ""},
-		{fmt.Errorf("x: %w", errFound), 3, ""},
-		{fmt.Errorf("x: %w", &usageError{"how?"}), 2, "syncer: how?\n"},
-	} {
-		var stderr bytes.Buffer
-		if code := exitCode(c.err, &stderr); code != c.code || stderr.String() != c.says {
-			t.Errorf("%v: %d %q", c.err, code, stderr.String())
 		}
 	}
 }

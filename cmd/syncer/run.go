@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"meridian/internal/admin"
 	"meridian/internal/binlog"
 	"meridian/internal/bus"
+	"meridian/internal/command"
 	"meridian/internal/config"
 	"meridian/internal/inspect"
 	"meridian/internal/retry"
@@ -25,7 +25,7 @@ import (
 )
 
 // runSyncer runs one region's process until the context ends.
-func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
+func runSyncer(ctx context.Context, p *command.Process, o runOptions) (err error) {
 	stopBus, err := serveBus(ctx, p, o)
 	if err != nil {
 		return err
@@ -34,11 +34,11 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 	if err = requireFit(ctx, p, o.Config, o.Region, o.Replica); err != nil {
 		return err
 	}
-	if err = refuseUnbuilt(o.Config, p.logger); err != nil {
+	if err = refuseUnbuilt(o.Config, p.Logger); err != nil {
 		return err
 	}
-	registry := newRegistry()
-	settings, err := settings(o, p.logger, registry)
+	registry := command.NewRegistry()
+	settings, err := settings(o, p.Logger, registry)
 	if err != nil {
 		return err
 	}
@@ -49,8 +49,8 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	p.logger.Info("the region's syncer starts", zap.String("region", o.Region.Name), zap.Int("replica", o.Replica),
-		zap.Int("replicas", o.Replicas), zap.String("version", thisBuild().Version), zap.Stringer("admin", server.Addr()))
+	p.Logger.Info("the region's syncer starts", zap.String("region", o.Region.Name), zap.Int("replica", o.Replica),
+		zap.Int("replicas", o.Replicas), zap.String("version", command.ThisBuild().Version), zap.Stringer("admin", server.Addr()))
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -59,7 +59,7 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("region %s: %w", o.Region.Name, err)
 	}
-	p.logger.Info("the region's syncer has ended", zap.String("region", o.Region.Name))
+	p.Logger.Info("the region's syncer has ended", zap.String("region", o.Region.Name))
 	return nil
 }
 
@@ -68,10 +68,10 @@ func runSyncer(ctx context.Context, p *process, o runOptions) (err error) {
 func refuseUnbuilt(c *config.Config, logger *zap.Logger) error {
 	for _, rule := range c.Tables.Rules {
 		if rule.Conflict == config.ConflictReview {
-			return &usageError{fmt.Sprintf("%s: tables.rules: conflict: review is not in this version yet; only last_writer_wins is", c.Path)}
+			return &command.UsageError{Text: fmt.Sprintf("%s: tables.rules: conflict: review is not in this version yet; only last_writer_wins is", c.Path)}
 		}
 		if rule.UniqueConflicts == config.UniqueNewestWins {
-			return &usageError{fmt.Sprintf("%s: tables.rules: unique_conflicts: newest_wins is not in this version yet; only park is", c.Path)}
+			return &command.UsageError{Text: fmt.Sprintf("%s: tables.rules: unique_conflicts: newest_wins is not in this version yet; only park is", c.Path)}
 		}
 		if rule.Cache != nil {
 			logger.Warn("caches are not kept by this version yet: rows in Redis are not touched", zap.String("file", c.Path))
@@ -86,7 +86,7 @@ func skipped(gtids []string) ([]string, error) {
 	for i, text := range gtids {
 		gtid, err := binlog.CanonicalGTID(text)
 		if err != nil {
-			return nil, &usageError{fmt.Sprintf("--skip-transaction: %v", err)}
+			return nil, &command.UsageError{Text: fmt.Sprintf("--skip-transaction: %v", err)}
 		}
 		list[i] = gtid
 	}
@@ -94,14 +94,14 @@ func skipped(gtids []string) ([]string, error) {
 }
 
 // serveBus starts the embedded bus where this process is the one to serve it.
-func serveBus(ctx context.Context, p *process, o runOptions) (stop func() error, err error) {
+func serveBus(ctx context.Context, p *command.Process, o runOptions) (stop func() error, err error) {
 	e := o.Config.Bus.Embedded
 	if e == nil || e.Region != o.Region.Name || o.Replica != 0 {
 		return func() error { return nil }, nil
 	}
 	// It outlives the signal to end: what was captured is still to be acknowledged.
 	b, err := bus.StartEmbedded(context.WithoutCancel(ctx), bus.EmbeddedConfig{
-		Dir: o.Config.BusDirectory(), Listen: e.Listen, Retention: o.Config.Bus.Retention, Logger: p.logger,
+		Dir: o.Config.BusDirectory(), Listen: e.Listen, Retention: o.Config.Bus.Retention, Logger: p.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -109,16 +109,7 @@ func serveBus(ctx context.Context, p *process, o runOptions) (stop func() error,
 	return b.Close, nil
 }
 
-func newRegistry() *prometheus.Registry {
-	registry, b := prometheus.NewRegistry(), thisBuild()
-	info := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "meridian", Name: "build_info", Help: "What is running; always 1.",
-		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "goversion": b.Go}})
-	info.Set(1)
-	registry.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return registry
-}
-
-func listenAdmin(ctx context.Context, p *process, o runOptions, registry *prometheus.Registry, s *syncer.Syncer) (*admin.Server, error) {
+func listenAdmin(ctx context.Context, p *command.Process, o runOptions, registry *prometheus.Registry, s *syncer.Syncer) (*admin.Server, error) {
 	tls, err := o.Config.Admin.TLS.Server()
 	if err != nil {
 		return nil, fmt.Errorf("admin.tls: %w", err)
@@ -128,7 +119,7 @@ func listenAdmin(ctx context.Context, p *process, o runOptions, registry *promet
 		token = o.Config.Admin.Token.Read
 	}
 	server, err := admin.Listen(ctx, admin.Config{
-		Listen: o.Region.Admin.Listen, TLS: tls, Token: token, Metrics: registry, Logger: p.logger,
+		Listen: o.Region.Admin.Listen, TLS: tls, Token: token, Metrics: registry, Logger: p.Logger,
 		Ready:  s.Reasons,
 		Status: func(context.Context) (any, error) { return map[string]any{"regions": []syncer.Status{s.Status()}}, nil },
 	})

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"meridian/internal/command"
 )
 
 // freeAddress finds a port that nobody has now.
@@ -109,11 +111,11 @@ func TestRun_WithTheRightsThatSchemaPrints(t *testing.T) {
 			return failed() || err == nil && n == 2
 		})
 	}
-	r.invoke(t, "check", "b").want(t, exitOK, "as they should be: meridian.b.changes", "")
-	invoke(t, "status", "--config", r.config).want(t, exitOK, "yes", "")
+	r.invoke(t, "check", "b").want(t, command.ExitOK, "as they should be: meridian.b.changes", "")
+	invoke(t, "status", "--config", r.config).want(t, command.ExitOK, "yes", "")
 	stop()
 	for range 2 {
-		if got := <-ended; got.code != exitOK {
+		if got := <-ended; got.code != command.ExitOK {
 			t.Errorf("%d: %s", got.code, got.stderr)
 		}
 	}

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"strings"
 
+	"meridian/internal/command"
 	"meridian/internal/mysqldb"
 	"meridian/internal/preflight"
 	"meridian/internal/propagate"
 )
 
 type schemaCommand struct {
-	regionFlag
+	command.RegionFlag
 	Apply   bool   `help:"Create what is missing instead of printing it (only Meridian's own tables; the GRANTs are for an administrator)."`
 	Account string `placeholder:"USER@HOST" help:"For whom the GRANTs are (the configured user, at any host)."`
 	MariaDB bool   `name:"mariadb" help:"Print for MariaDB, if the region's database cannot be asked what it is."`
@@ -24,12 +25,12 @@ func (schemaCommand) Help() string {
 }
 
 // Run implements the command.
-func (s *schemaCommand) Run(ctx context.Context, p *process) error {
-	c, region, err := p.loadRegion(s.regionFlag)
+func (s *schemaCommand) Run(ctx context.Context, p *command.Process) error {
+	c, region, err := p.LoadRegion(s.RegionFlag)
 	if err != nil {
 		return err
 	}
-	database, err := databaseConfig(region, p.logger)
+	database, err := databaseConfig(region, p.Logger)
 	if err != nil {
 		return err
 	}
@@ -50,13 +51,13 @@ func (s *schemaCommand) Run(ctx context.Context, p *process) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	default: // the user may not be there yet: this is what the SQL is for
-		p.logger.Warn(fmt.Sprintf("region %s could not be asked what it is; this is for %s: %v", region.Name, flavorName(mariadb), err))
+		p.Logger.Warn(fmt.Sprintf("region %s could not be asked what it is; this is for %s: %v", region.Name, flavorName(mariadb), err))
 	}
 	account := s.Account
 	if account == "" {
 		account = region.MySQL.User + "@%"
 	}
-	return p.print(schemaSQL(mariadb, account, preflight.LeastGrants(mariadb, preflight.QuoteAccount(account), patterns(c.Tables.Include))))
+	return p.Print(schemaSQL(mariadb, account, preflight.LeastGrants(mariadb, preflight.QuoteAccount(account), patterns(c.Tables.Include))))
 }
 
 func flavorName(mariadb bool) string {
@@ -81,7 +82,7 @@ func schemaSQL(mariadb bool, account string, grants []string) string {
 }
 
 // applySchema runs the DDL as the configured user.
-func applySchema(ctx context.Context, p *process, server *mysqldb.Server) (err error) {
+func applySchema(ctx context.Context, p *command.Process, server *mysqldb.Server) (err error) {
 	defer func() {
 		if closeErr := server.Close(); err == nil {
 			err = closeErr
@@ -93,5 +94,5 @@ func applySchema(ctx context.Context, p *process, server *mysqldb.Server) (err e
 			return fmt.Errorf("%s: %s: %w\nan administrator can do it with what `syncer schema` prints", server.Address, strings.TrimSpace(name), err)
 		}
 	}
-	return p.print(fmt.Sprintf("schema %s is as it should be at %s\n", propagate.StateDatabase, server.Address))
+	return p.Print(fmt.Sprintf("schema %s is as it should be at %s\n", propagate.StateDatabase, server.Address))
 }

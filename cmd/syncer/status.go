@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"meridian/internal/command"
 	"meridian/internal/config"
 	"meridian/internal/console"
 )
@@ -20,7 +22,7 @@ type statusCommand struct {
 	JSON     bool          `name:"json" help:"Print JSON."`
 	Watch    bool          `help:"Show it again every --interval, until Ctrl-C."`
 	Interval time.Duration `placeholder:"D" default:"2s" help:"How often --watch asks (${default})."`
-	Replicas int           `placeholder:"N" env:"MERIDIAN_REPLICAS" default:"1" help:"How many replicas each region has (${default})."`
+	Replicas *int          `placeholder:"N" env:"MERIDIAN_REPLICAS" help:"How many replicas each region has (its replicas in the configuration)."`
 }
 
 // Help adds the example.
@@ -33,20 +35,24 @@ func (statusCommand) Help() string {
 const statusTimeout = 5 * time.Second
 
 // Run implements the command.
-func (s *statusCommand) Run(ctx context.Context, p *process) error {
+func (s *statusCommand) Run(ctx context.Context, p *command.Process) error {
 	switch {
 	case s.JSON && s.Watch:
-		return &usageError{"--json prints one document: it does not go with --watch"}
+		return &command.UsageError{Text: "--json prints one document: it does not go with --watch"}
 	case s.Interval < 100*time.Millisecond:
-		return &usageError{fmt.Sprintf("--interval %v: at least 100ms", s.Interval)}
-	case s.Replicas < 1:
-		return &usageError{fmt.Sprintf("--replicas %d: there is at least 1", s.Replicas)}
+		return &command.UsageError{Text: fmt.Sprintf("--interval %v: at least 100ms", s.Interval)}
+	case s.Replicas != nil && *s.Replicas < 1:
+		return &command.UsageError{Text: fmt.Sprintf("--replicas %d: there is at least 1", *s.Replicas)}
 	}
-	c, err := p.load()
+	replicas := 0
+	if s.Replicas != nil {
+		replicas = *s.Replicas
+	}
+	c, err := p.Load()
 	if err != nil {
 		return err
 	}
-	asker, err := newStatusAsker(c, s.Replicas)
+	asker, err := newStatusAsker(c, replicas)
 	if err != nil {
 		return err
 	}
@@ -59,18 +65,18 @@ func (s *statusCommand) Run(ctx context.Context, p *process) error {
 		return context.Cause(ctx)
 	}
 	if s.JSON {
-		err = p.printJSON(all)
+		err = p.PrintJSON(all)
 	} else {
-		err = p.print(all.text(console.Colors(p.stdout)))
+		err = p.Print(all.text(console.Colors(p.Stdout)))
 	}
 	if err == nil && len(all.Unreachable) > 0 {
-		err = errReported
+		err = command.ErrReported
 	}
 	return err
 }
 
 // watch shows the status again and again; on a terminal in the same place.
-func (s *statusCommand) watch(ctx context.Context, p *process, asker *statusAsker) error {
+func (s *statusCommand) watch(ctx context.Context, p *command.Process, asker *statusAsker) error {
 	const home = "\x1b[H\x1b[2J"
 	clock := time.NewTicker(s.Interval)
 	defer clock.Stop()
@@ -79,11 +85,11 @@ func (s *statusCommand) watch(ctx context.Context, p *process, asker *statusAske
 		if ctx.Err() != nil {
 			return nil // Ctrl-C is how watching ends
 		}
-		text := all.text(console.Colors(p.stdout))
-		if console.IsTerminal(p.stdout) {
+		text := all.text(console.Colors(p.Stdout))
+		if console.IsTerminal(p.Stdout) {
 			text = home + text
 		}
-		if err := p.print(text + "\n" + time.Now().UTC().Format(time.RFC3339) + "\n"); err != nil {
+		if err := p.Print(text + "\n" + time.Now().UTC().Format(time.RFC3339) + "\n"); err != nil {
 			return err
 		}
 		select {
@@ -136,18 +142,17 @@ type sourceView struct {
 
 // statusAsker asks all processes.
 type statusAsker struct {
-	config   *config.Config
-	replicas int
-	client   *http.Client
+	processes []config.Process
+	client    *http.Client
+	token     func() (string, error) // nil: none is configured
 }
 
 func newStatusAsker(c *config.Config, replicas int) (*statusAsker, error) {
-	tls, err := c.Admin.TLS.Client()
+	client, token, err := command.Client(c, statusTimeout)
 	if err != nil {
-		return nil, fmt.Errorf("admin.tls: %w", err)
+		return nil, err
 	}
-	return &statusAsker{config: c, replicas: replicas, client: &http.Client{
-		Timeout: statusTimeout, Transport: &http.Transport{TLSClientConfig: tls, Proxy: http.ProxyFromEnvironment}}}, nil
+	return &statusAsker{processes: c.Processes(replicas), client: client, token: token}, nil
 }
 
 func (a *statusAsker) close() { a.client.CloseIdleConnections() }
@@ -158,17 +163,17 @@ func (a *statusAsker) ask(ctx context.Context) *allStatus {
 		documents []json.RawMessage
 		err       error
 	}
-	answers := make([]answer, len(a.config.Regions)*a.replicas)
+	answers := make([]answer, len(a.processes))
 	var asking sync.WaitGroup
 	for n := range answers {
 		asking.Go(func() {
-			answers[n].documents, answers[n].err = a.askOne(ctx, a.config.AdminURL(a.config.Regions[n/a.replicas], n%a.replicas))
+			answers[n].documents, answers[n].err = a.askOne(ctx, a.processes[n].URL)
 		})
 	}
 	asking.Wait()
 	all := &allStatus{Regions: []json.RawMessage{}, Unreachable: []string{}}
 	for n, answer := range answers {
-		region, replica := a.config.Regions[n/a.replicas].Name, n%a.replicas
+		region, replica := a.processes[n].Region.Name, a.processes[n].Replica
 		if answer.err == nil {
 			answer.err = all.add(answer.documents)
 		}
@@ -182,13 +187,18 @@ func (a *statusAsker) ask(ctx context.Context) *allStatus {
 			all.Regions = append(all.Regions, document)
 		}
 		name := region
-		if a.replicas > 1 {
+		if a.several(region) {
 			name += "/" + strconv.Itoa(replica)
 		}
 		all.Unreachable = append(all.Unreachable, name)
 		all.views = append(all.views, v)
 	}
 	return all
+}
+
+// several tells whether a region has more than one process.
+func (a *statusAsker) several(region string) bool {
+	return slices.ContainsFunc(a.processes, func(p config.Process) bool { return p.Region.Name == region && p.Replica > 0 })
 }
 
 // add takes what one process answered.
@@ -212,10 +222,10 @@ func (a *statusAsker) askOne(ctx context.Context, url string) ([]json.RawMessage
 	if err != nil {
 		return nil, fmt.Errorf("admin.url: %w", err)
 	}
-	if a.config.Admin.Token.IsSet() {
-		token, unread := a.config.Admin.Token.Read()
+	if a.token != nil {
+		token, unread := a.token()
 		if unread != nil {
-			return nil, fmt.Errorf("admin.token: %w", unread)
+			return nil, unread
 		}
 		request.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -7,6 +7,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"go.uber.org/zap"
+
+	"meridian/internal/command"
 )
 
 // syncers serve what is given as the status of each region; "" is nobody there, a number an error.
@@ -52,7 +56,7 @@ func TestStatus_MergesAllRegionsAndNamesTheUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "status.golden", strings.ReplaceAll(r.stdout, c, "http://URL-OF-C"))
-	if r.code != exitFailed || r.stderr != "" {
+	if r.code != command.ExitFailed || r.stderr != "" {
 		t.Errorf("%d %s", r.code, r.stderr)
 	}
 
@@ -66,7 +70,7 @@ func TestStatus_MergesAllRegionsAndNamesTheUnreachable(t *testing.T) {
 		}
 		Unreachable []string
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || r.code != exitFailed {
+	if err := json.Unmarshal([]byte(r.stdout), &document); err != nil || r.code != command.ExitFailed {
 		t.Fatalf("%d %v: %s", r.code, err, r.stdout)
 	}
 	if len(document.Regions) != 4 || document.Regions[0].New["x"][0] != 1 || document.Regions[3].Region != "d" || document.Regions[3].Ready ||
@@ -77,7 +81,7 @@ func TestStatus_MergesAllRegionsAndNamesTheUnreachable(t *testing.T) {
 
 // loadURL finds the URL of a region in a configuration.
 func loadURL(path string, region int) (string, error) {
-	c, err := (&process{configPath: path}).load()
+	c, err := (&command.Process{Logger: zap.NewNop(), ConfigPath: path}).Load()
 	if err != nil {
 		return "", err
 	}
@@ -86,24 +90,24 @@ func loadURL(path string, region int) (string, error) {
 
 func TestStatus_AllAnswer(t *testing.T) {
 	path := statusConfig(t, statusServer(t, healthy, 200, nil), statusServer(t, lagging, 200, nil))
-	invoke(t, "status", "--config", path).want(t, exitOK, "12345", "") // not being ready is no failure of status
-	invoke(t, "status", "--config", path, "--json").want(t, exitOK, `"unreachable": []`, "")
+	invoke(t, "status", "--config", path).want(t, command.ExitOK, "12345", "") // not being ready is no failure of status
+	invoke(t, "status", "--config", path, "--json").want(t, command.ExitOK, `"unreachable": []`, "")
 }
 
 func TestStatus_AsksEveryReplica(t *testing.T) {
 	asked := make(chan *http.Request, 4)
 	url := statusServer(t, healthy, 200, asked)
-	invoke(t, "status", "--config", statusConfig(t, url+"/{replica}"), "--replicas", "2").want(t, exitOK, "", "")
+	invoke(t, "status", "--config", statusConfig(t, url+"/{replica}"), "--replicas", "2").want(t, command.ExitOK, "", "")
 	paths := map[string]bool{(<-asked).URL.Path: true, (<-asked).URL.Path: true}
 	if !paths["/0/v1/status"] || !paths["/1/v1/status"] {
 		t.Errorf("%v", paths)
 	}
-	invoke(t, "status", "--config", statusConfig(t, "http://127.0.0.1:1/{replica}"), "--replicas", "2", "--json").want(t, exitFailed, `"a/1"`, "")
+	invoke(t, "status", "--config", statusConfig(t, "http://127.0.0.1:1/{replica}"), "--replicas", "2", "--json").want(t, command.ExitFailed, `"a/1"`, "")
 }
 
 func TestStatus_AnswersThatAreNoStatus(t *testing.T) {
 	for body, says := range map[string]string{"<html>": "is no syncer", "{}": "names no region", `{"regions": [{"region": 7}]}`: "no status"} {
-		invoke(t, "status", "--config", statusConfig(t, statusServer(t, body, 200, nil))).want(t, exitFailed, says, "")
+		invoke(t, "status", "--config", statusConfig(t, statusServer(t, body, 200, nil))).want(t, command.ExitFailed, says, "")
 	}
 }
 
@@ -122,7 +126,7 @@ func TestStatus_WatchShowsItAgainUntilItIsInterrupted(t *testing.T) {
 		case <-asked: // one that was on its way
 			continue
 		case r := <-ended:
-			r.want(t, exitOK, "REGION", "")
+			r.want(t, command.ExitOK, "REGION", "")
 			if n := strings.Count(r.stdout, "CAPTURE LAG"); n < 2 {
 				t.Errorf("shown %d times", n)
 			}

@@ -36,11 +36,12 @@ type Config struct {
 
 // Region is one writable database, its cache and the syncer beside it.
 type Region struct {
-	Name  string      // the key in the file
-	MySQL MySQL       `config:"mysql"`
-	Bus   *RegionBus  `config:"bus"`   // nil: the common bus
-	Redis *Redis      `config:"redis"` // nil: no cache here
-	Admin RegionAdmin `config:"admin"`
+	Name     string      // the key in the file
+	Replicas int         `config:"replicas"` // how many processes share its shards
+	MySQL    MySQL       `config:"mysql"`
+	Bus      *RegionBus  `config:"bus"`   // nil: the common bus
+	Redis    *Redis      `config:"redis"` // nil: no cache here
+	Admin    RegionAdmin `config:"admin"`
 }
 
 // MySQL says how to reach a MySQL or MariaDB server.
@@ -297,19 +298,50 @@ func (c *Config) BusDirectory() string { return filepath.Join(c.StateDirectory, 
 // VerifierDirectory is the folder of the verifier.
 func (c *Config) VerifierDirectory() string { return filepath.Join(c.StateDirectory, "verifier") }
 
+// Process is one replica of a region's syncer, and where it is reached.
+type Process struct {
+	Region  *Region
+	Replica int
+	URL     string
+}
+
+// Processes gives all syncers that there should be, in the order of the file. replicas, if it is not 0, is how many each region
+// has instead of what the file says.
+func (c *Config) Processes(replicas int) []Process {
+	var all []Process
+	for _, r := range c.Regions {
+		n := replicas
+		if n == 0 {
+			n = r.Replicas
+		}
+		for k := range n {
+			all = append(all, Process{Region: r, Replica: k, URL: c.AdminURL(r, k)})
+		}
+	}
+	return all
+}
+
+// VerifierURL tells where others reach the verifier's HTTP, without a slash at its end: its listen address, on this host if that
+// names none.
+func (c *Config) VerifierURL() string { return c.listenURL(c.Verifier.Listen) }
+
 // AdminURL tells where others reach the HTTP of one replica of a region, without a slash at its end. Where the file names
 // no url it is the listen address, on this host if that names none.
 func (c *Config) AdminURL(r *Region, replica int) string {
 	if r.Admin.URL != "" {
 		return strings.TrimRight(strings.ReplaceAll(r.Admin.URL, "{replica}", strconv.Itoa(replica)), "/")
 	}
+	return c.listenURL(r.Admin.Listen)
+}
+
+func (c *Config) listenURL(listen string) string {
 	scheme := "http"
 	if c.Admin.TLS != nil {
 		scheme = "https"
 	}
-	host, port, err := net.SplitHostPort(r.Admin.Listen)
+	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return scheme + "://" + r.Admin.Listen
+		return scheme + "://" + listen
 	}
 	if wildcard(host) {
 		host = "127.0.0.1"

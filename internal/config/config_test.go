@@ -58,18 +58,18 @@ func TestLoad_ReadsEverySetting(t *testing.T) {
 	}
 	off := false
 	literal := LiteralSecret("p:w")
-	us := &Region{Name: "us-east-1",
+	us := &Region{Name: "us-east-1", Replicas: 2,
 		MySQL: MySQL{Address: "10.1.0.5:3307", User: "m", Password: literal,
 			TLS: &TLS{CAFile: "testdata/ca.pem", CertFile: "/c.pem", KeyFile: "testdata/k.pem", ServerName: "db"}},
 		Bus: &RegionBus{Brokers: []string{"k1:9092", "k2:9092"}, TLS: &TLS{Enabled: &off}, SASL: &SASL{Mechanism: "none"}},
 		Redis: &Redis{Addresses: []string{"10.1.0.9:6379", "10.1.0.10:6379"}, SentinelMaster: "mymaster", User: "r",
 			Password: Secret{env: "RP"}, DB: 3, TLS: &TLS{}},
 		Admin: RegionAdmin{Listen: "127.0.0.1:8081", URL: "https://syncer-{replica}.us/"}}
-	eu := &Region{Name: "eu-west-1", MySQL: MySQL{Address: "10.2.0.5:3306", User: "m", Password: Secret{env: "PW"}},
+	eu := &Region{Name: "eu-west-1", Replicas: 1, MySQL: MySQL{Address: "10.2.0.5:3306", User: "m", Password: Secret{env: "PW"}},
 		Bus:   &RegionBus{Brokers: []string{"k3:9092"}, SASL: &SASL{Mechanism: "PLAIN", User: "other", Password: Secret{file: "/run/kafka"}}},
 		Redis: &Redis{Addresses: []string{"10.2.0.9:6379", "10.2.0.10:6379"}, Cluster: true},
 		Admin: RegionAdmin{Listen: ":8080", URL: "http://eu:8080"}}
-	ap := &Region{Name: "ap-south-1", MySQL: MySQL{Address: "[::1]:3306", User: "m", Password: Secret{file: "testdata/secrets/mysql"}},
+	ap := &Region{Name: "ap-south-1", Replicas: 1, MySQL: MySQL{Address: "[::1]:3306", User: "m", Password: Secret{file: "testdata/secrets/mysql"}},
 		Admin: RegionAdmin{Listen: ":8080"}}
 	template := func(text string) KeyTemplate {
 		k, err := ParseKeyTemplate(text)

@@ -222,7 +222,7 @@ func (d *decoder) regions(n *yaml.Node, path string, into reflect.Value) {
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		at := join(path, key.Value)
 		d.lines[at] = key.Line
-		r := &Region{Name: key.Value}
+		r := &Region{Name: key.Value, Replicas: 1}
 		regions = append(regions, r)
 		d.value(value, at, reflect.ValueOf(r).Elem(), false)
 	})

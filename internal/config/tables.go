@@ -104,6 +104,9 @@ func ParsePattern(text string) (Pattern, error) {
 // String gives what ParsePattern read.
 func (p Pattern) String() string { return p.Schema + "." + p.Table }
 
+// Exact tells whether the pattern is one table's name.
+func (p Pattern) Exact() bool { return !strings.Contains(p.String(), "*") }
+
 // Match tells whether the pattern names the table.
 func (p Pattern) Match(schema, table string) bool {
 	return glob(p.Schema, schema) && glob(p.Table, table)

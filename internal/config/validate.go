@@ -91,6 +91,10 @@ func (v *validator) region(r *Region) {
 	if r.Redis != nil {
 		v.redis(at+".redis", r.Redis)
 	}
+	v.between(at+".replicas", int64(r.Replicas), 1, int64(max(v.config.Bus.Partitions, 1)))
+	if r.Replicas > 1 && !strings.Contains(r.Admin.URL, "{replica}") {
+		v.fault(at+".admin.url", "must have {replica} in it, which stands for 0 to %d: all %d replicas are asked, each at its own address", r.Replicas-1, r.Replicas)
+	}
 	v.listen(at+".admin.listen", r.Admin.Listen)
 	if r.Admin.URL != "" {
 		v.url(at+".admin.url", strings.ReplaceAll(r.Admin.URL, "{replica}", "0"))

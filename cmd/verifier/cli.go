@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"meridian/internal/command"
+	"meridian/internal/config"
+)
+
+// commandLine is every command with its flags; each has a file of its own.
+type commandLine struct {
+	command.Line
+
+	Compare compareCommand `cmd:"" help:"Compare all regions now: rows, equal, in flight, drifted, by table."`
+	Version versionCommand `cmd:"" help:"Print version, commit and Go version."`
+}
+
+// run is the program without its process: it parses the arguments and runs the command. command.ExitCode sorts its errors.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	program := command.Program{Name: "verifier",
+		Description: "Meridian's verifier proves that all regions hold the same rows, and tells which do not."}
+	return program.Run(ctx, &commandLine{}, args, stdout, stderr)
+}
+
+// tableFlag is for the commands that can be about some tables only.
+type tableFlag struct {
+	Table string `placeholder:"SCHEMA.TABLE" help:"Only this table; * stands for any run of letters (all that are replicated)."`
+}
+
+// match tells of a "schema.table" whether it is meant.
+func (f tableFlag) match(c *config.Config) (func(table string) bool, error) {
+	replicated := func(table string) bool {
+		schema, name, _ := strings.Cut(table, ".")
+		return c.Tables.Match(schema, name)
+	}
+	if f.Table == "" {
+		return replicated, nil
+	}
+	pattern, err := config.ParsePattern(f.Table)
+	if err != nil {
+		return nil, &command.UsageError{Text: fmt.Sprintf("--table: %v", err)}
+	}
+	if pattern.Exact() && !replicated(pattern.String()) {
+		return nil, &command.UsageError{Text: fmt.Sprintf("--table: %s is not replicated (tables.include and tables.exclude in %s)", pattern, c.Path)}
+	}
+	return func(table string) bool {
+		schema, name, _ := strings.Cut(table, ".")
+		return pattern.Match(schema, name) && replicated(table)
+	}, nil
+}
