@@ -15,6 +15,7 @@ func (s *scanner) alter() statement {
 		return statement{}
 	}
 	main := tableEvent(Alter, name, ignore)
+	main.RewritesRows = ignore
 	var others []SchemaEvent
 	depth := 0
 	for t := s.next(); t.kind != tokenEnd; t = s.next() {
@@ -22,6 +23,7 @@ func (s *scanner) alter() statement {
 		if depth > 0 {
 			continue
 		}
+		main.RewritesRows = main.RewritesRows || s.rewrites(t)
 		switch {
 		case t.is("TRUNCATE", "DROP") && s.peek(0).is("PARTITION"),
 			t.is("DISCARD", "IMPORT") && s.peek(0).is("TABLESPACE", "PARTITION"),
@@ -44,6 +46,12 @@ func (s *scanner) alter() statement {
 		}
 	}
 	return statement{kind: statementSchema, events: append([]SchemaEvent{main}, others...)}
+}
+
+// rewrites tells whether what begins with t in an ALTER TABLE may change values that are there, or the primary key by which
+// rows are known: a column's type, its character set or collation. It may say so once too often: a name can be such a word.
+func (s *scanner) rewrites(t token) bool {
+	return t.is("MODIFY", "CHANGE", "PRIMARY") || t.is("CONVERT") && s.peek(0).is("TO")
 }
 
 // otherTable reads on in EXCHANGE PARTITION p WITH TABLE t and CONVERT {PARTITION p TO TABLE t | TABLE t TO PARTITION p}.

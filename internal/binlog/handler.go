@@ -96,6 +96,7 @@ type SchemaEvent struct {
 	Schema, Table     string
 	ToSchema, ToTable string // RENAME: the new name
 	RemovesRows       bool   // rows may have gone, or come, that no row event shows (TRUNCATE, DROP, ALTER … DROP PARTITION, …)
+	RewritesRows      bool   // values that stand in rows may be others than before, and no row event shows it (ALTER … MODIFY, CONVERT TO, …)
 	Query             string // the statement; at most maxQuery bytes of it
 }
 

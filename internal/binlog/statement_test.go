@@ -59,6 +59,10 @@ func TestParseStatement_SortsStatements(t *testing.T) {
 
 func TestParseStatement_FindsTheTablesOfDDL(t *testing.T) {
 	alter := func(schema, table string) SchemaEvent { return SchemaEvent{Kind: Alter, Schema: schema, Table: table} }
+	rewriting := func(e SchemaEvent) SchemaEvent {
+		e.RewritesRows = true
+		return e
+	}
 	removing := func(kind SchemaKind, schema, table string) SchemaEvent {
 		return SchemaEvent{Kind: kind, Schema: schema, Table: table, RemovesRows: true}
 	}
@@ -67,7 +71,7 @@ func TestParseStatement_FindsTheTablesOfDDL(t *testing.T) {
 	}
 	for text, want := range map[string][]SchemaEvent{
 		"ALTER TABLE a ADD COLUMN b INT":                                            {alter("", "a")},
-		"alter online ignore table if exists `s p`.`a``b` wait 5 add x int":         {removing(Alter, "s p", "a`b")},
+		"alter online ignore table if exists `s p`.`a``b` wait 5 add x int":         {rewriting(removing(Alter, "s p", "a`b"))},
 		"/*!40000 ALTER TABLE `t` DISABLE KEYS */":                                  {alter("", "t")},
 		"/*M!100100 ALTER TABLE `t` ENABLE KEYS */":                                 {alter("", "t")},
 		"ALTER TABLE a RENAME COLUMN x TO y, RENAME INDEX i TO j":                   {alter("", "a")},
@@ -78,7 +82,11 @@ func TestParseStatement_FindsTheTablesOfDDL(t *testing.T) {
 		"ALTER TABLE a DROP PARTITION p0, p1":                                       {removing(Alter, "", "a")},
 		"ALTER TABLE a EXCHANGE PARTITION p WITH TABLE s.b":                         {removing(Alter, "", "a"), removing(Alter, "s", "b")},
 		"ALTER TABLE a CONVERT PARTITION p TO TABLE b":                              {removing(Alter, "", "a"), removing(Alter, "", "b")},
-		"ALTER TABLE a CONVERT TO CHARACTER SET utf8mb4":                            {alter("", "a")},
+		"ALTER TABLE a CONVERT TO CHARACTER SET utf8mb4":                            {rewriting(alter("", "a"))},
+		"ALTER TABLE a ADD b INT, MODIFY COLUMN c ENUM('x','change')":               {rewriting(alter("", "a"))},
+		"ALTER TABLE a CHANGE c d BIGINT":                                           {rewriting(alter("", "a"))},
+		"ALTER TABLE a DROP PRIMARY KEY, ADD CONSTRAINT k PRIMARY KEY (b)":          {rewriting(alter("", "a"))},
+		"ALTER TABLE a ADD c VARCHAR(9) DEFAULT 'MODIFY', DROP COLUMN d":            {alter("", "a")},
 		"ALTER TABLE a DISCARD TABLESPACE":                                          {removing(Alter, "", "a")},
 		"ALTER TABLE a ADD CONSTRAINT c CHECK (x IN (SELECT RENAME FROM TRUNCATE))": {alter("", "a")},
 		"TRUNCATE a":                                          {removing(Truncate, "", "a")},

@@ -11,6 +11,10 @@ import (
 // deleted since, and nothing would tell. Read them again.
 var ErrCollected = errors.New("tombstones were collected while the rows were read")
 
+// ErrAltered is returned by Baseline when the table was altered since its rows were read: they may be others now. Read them
+// again.
+var ErrAltered = errors.New("the table was altered while its rows were read")
+
 // Base is a row that was there before anything was known of it.
 type Base struct {
 	Place
@@ -20,11 +24,12 @@ type Base struct {
 }
 
 // Baseline enters rows that were read from the database, with the version that is older than all others, and returns how
-// many. The writer has passed a place in the binlog behind the reading; collected is what Collected gave before it.
+// many. All are of one table. The writer has passed a place in the binlog behind the reading; collected and generation are what
+// Collected and Generation gave before it.
 //
 // A row that has an entry is left alone: whatever touched it has passed the tailer. One that has none was not touched up
 // to where the tailer is now, so it is as it was read.
-func (l *Ledger) Baseline(rows []Base, collected uint64) (entered int, err error) {
+func (l *Ledger) Baseline(rows []Base, collected uint64, generation uint32) (entered int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err = l.db.View(func(tx *bbolt.Tx) error {
@@ -35,6 +40,9 @@ func (l *Ledger) Baseline(rows []Base, collected uint64) (entered int, err error
 		}
 		for i := range rows {
 			r := &rows[i]
+			if i == 0 && l.generation(r.Table) != generation {
+				return ErrAltered
+			}
 			at, failed := l.place(r.Table, r.Key)
 			if failed != nil {
 				return failed

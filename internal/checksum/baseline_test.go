@@ -21,7 +21,7 @@ func TestBaseline_LeavesAloneWhatHasPassedTheTailer(t *testing.T) {
 	defer l.Close()
 	stamp(t, l, change(t, 1, 5, row.Update), 100)
 	stamp(t, l, change(t, 2, 5, row.Delete), 100)
-	n, err := l.Baseline([]checksum.Base{base(t, 1, 4), base(t, 2, 4), base(t, 3, 4)}, l.Collected())
+	n, err := l.Baseline([]checksum.Base{base(t, 1, 4), base(t, 2, 4), base(t, 3, 4)}, l.Collected(), l.Generation(table))
 	if err != nil || n != 1 {
 		t.Fatalf("%d rows entered, %v; want 1", n, err)
 	}
@@ -66,7 +66,7 @@ func TestBaseline_DoesNotBringBackARowWhoseTombstoneIsGone(t *testing.T) {
 	if n, err := c.Collect(t.Context(), func(string, row.Key) bool { return false }); err != nil || n != 1 {
 		t.Fatalf("%d tombstones collected, %v", n, err)
 	}
-	if n, err := l.Baseline([]checksum.Base{read}, before); n != 0 || !errors.Is(err, checksum.ErrCollected) {
+	if n, err := l.Baseline([]checksum.Base{read}, before, l.Generation(table)); n != 0 || !errors.Is(err, checksum.ErrCollected) {
 		t.Errorf("%d rows entered, %v", n, err)
 	}
 	if _, ok := lookup(t, l, 1); ok {

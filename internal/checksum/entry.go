@@ -14,6 +14,9 @@ type Entry struct {
 	Columns uint64 // row.Table.ColumnsID that the digest was made from
 	Deleted bool   // a tombstone: the row was deleted by the write with this version
 	Suspect bool   // the row was seen to differ from what was written
+	ByDDL   bool   // that is the doing of a DDL statement that was seen (TRUNCATE, …)
+	// Generation is the table's of the time when the entry was made, see Alteration.
+	Generation uint32
 	// Sequence numbers the local write that made the entry, so that one can ask whether the bus has acknowledged it.
 	// 0: not local, or durable and therefore acknowledged.
 	Sequence uint64
@@ -37,6 +40,7 @@ const (
 	flagDeleted  = 1 << 0
 	flagSuspect  = 1 << 1
 	flagBaseline = 1 << 2 // the version is the zero one
+	flagByDDL    = 1 << 3
 )
 
 func (s slot) live() bool { return s.flags&flagDeleted == 0 }

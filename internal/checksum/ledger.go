@@ -87,7 +87,9 @@ type Ledger struct {
 	floors  map[string]int64 // new stamps of these rows stay above these times (a rebuilt ledger; see Floor)
 	rows    uint64           // live rows
 	notes   map[string][]byte
-	noted   map[string]bool // the names of notes that have changed since the last freeze
+	noted   map[string]bool         // the names of notes that have changed since the last freeze
+	altered map[string][]Alteration // by table; what the notes say. A list is never written to
+	counted columnsNumber           // the one last used
 
 	warnings []string // see Warn
 
@@ -95,7 +97,8 @@ type Ledger struct {
 	collected atomic.Uint64 // see Collected
 
 	flushes uint64 // how many cuts the file has seen; numbers tombstones for collection
-	scratch []byte // of the writer
+	scratch []byte // of whoever holds mu
+	current uint32 // as scratch: the generation of the table that is being written to
 }
 
 type tableShard struct {
@@ -120,7 +123,7 @@ func Open(opts Options) (*Ledger, error) {
 		active:  map[string]slot{},
 		sums:    map[tableShard]*sums{},
 		floors:  map[string]int64{},
-		notes:   map[string][]byte{}, noted: map[string]bool{},
+		notes:   map[string][]byte{}, noted: map[string]bool{}, altered: map[string][]Alteration{},
 	}
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -178,6 +181,9 @@ func (l *Ledger) load() error {
 			l.latest.Store(int64(binary.BigEndian.Uint64(b[8:])))
 		}
 		if err := errors.Join(l.loadFloors(tx), l.loadNotes(tx)); err != nil {
+			return err
+		}
+		if err := l.loadAlterations(); err != nil {
 			return err
 		}
 		if err := l.loadWarnings(tx); err != nil {
@@ -283,12 +289,12 @@ func (l *Ledger) get(file *bbolt.Bucket, key []byte) (slot, bool, error) {
 func (l *Ledger) entry(s slot) Entry { return entryOf(s, l.regions.names, l.columns.names) }
 
 func entryOf(s slot, regions, columns []string) Entry {
-	e := Entry{Digest: s.digest, Deleted: !s.live(), Suspect: s.flags&flagSuspect != 0, Sequence: s.sequence, Label: s.label}
+	e := Entry{
+		Digest: s.digest, Deleted: !s.live(), Suspect: s.flags&flagSuspect != 0, ByDDL: s.flags&flagByDDL != 0, Sequence: s.sequence, Label: s.label,
+	}
 	if s.flags&flagBaseline == 0 {
 		e.Version = row.Version{Time: s.time, Region: regions[s.region]}
 	}
-	if id := columns[s.columns]; len(id) == 8 {
-		e.Columns = binary.BigEndian.Uint64([]byte(id))
-	}
+	e.Columns, e.Generation = readColumns(columns[s.columns])
 	return e
 }

@@ -61,3 +61,40 @@ func (n *numbered) save(tx *bbolt.Tx, names []string, from int) error {
 	}
 	return nil
 }
+
+// columnsNumber is the number of a ColumnsID in one generation of a table. Their name is the ID's 8 bytes, big-endian, and
+// behind it the generation as a uvarint, unless it is 0.
+type columnsNumber struct {
+	columns    uint64
+	generation uint32
+	number     uint16
+	known      bool
+}
+
+// columnsAs numbers a ColumnsID in a generation. mu is held.
+func (l *Ledger) columnsAs(columns uint64, generation uint32) (uint16, error) {
+	if c := &l.counted; c.known && c.columns == columns && c.generation == generation {
+		return c.number, nil
+	}
+	name := binary.BigEndian.AppendUint64(make([]byte, 0, 8+binary.MaxVarintLen32), columns)
+	if generation > 0 {
+		name = binary.AppendUvarint(name, uint64(generation))
+	}
+	n, err := l.columns.number(string(name))
+	if err == nil {
+		l.counted = columnsNumber{columns, generation, uint16(n), true}
+	}
+	return uint16(n), err
+}
+
+func readColumns(name string) (columns uint64, generation uint32) {
+	const idBytes = 8
+	if len(name) < idBytes {
+		return 0, 0
+	}
+	columns = binary.BigEndian.Uint64([]byte(name[:idBytes]))
+	if n, size := binary.Uvarint([]byte(name[idBytes:])); size > 0 {
+		generation = uint32(n)
+	}
+	return columns, generation
+}

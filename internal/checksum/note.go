@@ -13,7 +13,12 @@ import (
 func (l *Ledger) SetNote(name string, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.notes[name] = bytes.Clone(value)
+	l.note(name, bytes.Clone(value))
+}
+
+// note keeps a value that nobody else writes to. mu is held.
+func (l *Ledger) note(name string, value []byte) {
+	l.notes[name] = value
 	l.noted[name] = true
 }
 

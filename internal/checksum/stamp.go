@@ -1,7 +1,6 @@
 package checksum
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	"go.etcd.io/bbolt"
@@ -122,13 +121,15 @@ func (l *Ledger) replay(file *bbolt.Bucket, r *Replayed) (wentBack bool, err err
 	return found && l.entry(old).Version.Newer(r.Version), l.put(at, r.Key, old, found, e)
 }
 
-// place numbers the table, leaves the row's place in l.scratch, and gives its table and shard.
+// place numbers the table, leaves the row's place in l.scratch and the table's generation in l.current, and gives its table
+// and shard.
 func (l *Ledger) place(table string, key row.Key) (tableShard, error) {
 	id, err := l.tables.number(table)
 	if err != nil {
 		return tableShard{}, err
 	}
 	shard := row.Shard(table, key, l.opts.Shards)
+	l.current = l.generation(table)
 	l.scratch = entryKey(l.scratch[:0], id, shard, key)
 	return tableShard{id, uint16(shard)}, nil
 }
@@ -159,24 +160,25 @@ func (l *Ledger) put(at tableShard, key row.Key, old slot, found bool, e Entry) 
 	return nil
 }
 
+// slot makes one of the generation that place has found.
 func (l *Ledger) slot(e Entry) (slot, error) {
 	s := slot{time: e.Version.Time, digest: e.Digest, sequence: e.Sequence, label: e.Label}
 	region, err := l.regions.number(e.Version.Region)
 	if err != nil {
 		return slot{}, err
 	}
-	var id [8]byte
-	binary.BigEndian.PutUint64(id[:], e.Columns)
-	columns, err := l.columns.number(string(id[:]))
-	if err != nil {
+	if s.columns, err = l.columnsAs(e.Columns, l.current); err != nil {
 		return slot{}, err
 	}
-	s.region, s.columns = uint16(region), uint16(columns)
+	s.region = uint16(region)
 	if e.Deleted {
 		s.flags |= flagDeleted
 	}
 	if e.Suspect {
 		s.flags |= flagSuspect
+	}
+	if e.ByDDL {
+		s.flags |= flagByDDL
 	}
 	if e.Version.IsBaseline() {
 		s.flags |= flagBaseline

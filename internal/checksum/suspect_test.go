@@ -19,7 +19,9 @@ func TestSuspect_MarksWhatNothingExplains(t *testing.T) {
 	bad := change(t, 0, 9, row.Insert).Digest
 	mark := func(id int64, was checksum.Entry, had bool, f checksum.Found) bool {
 		t.Helper()
-		marked, err := l.Suspect(checksum.Place{Table: table, Key: change(t, id, 0, row.Insert).Key}, was, had, f)
+		marked, err := l.Suspect(&checksum.Sighting{
+			Place: checksum.Place{Table: table, Key: change(t, id, 0, row.Insert).Key}, Was: was, Had: had, Found: f,
+		}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

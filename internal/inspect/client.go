@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,19 +59,33 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s answers %d: %s", e.URL, e.Status, e.Detail)
 }
 
-// Is tells that a region which is not ready has said so.
+// Is tells that a region which is not ready has said so, or that there is no such thing.
 func (e *RefusedError) Is(target error) bool {
-	return target == ErrNotReady && e.Status == http.StatusServiceUnavailable
+	switch target {
+	case ErrNotReady:
+		return e.Status == http.StatusServiceUnavailable
+	case ErrNoScrub, ErrUnknownTable:
+		return e.Status == http.StatusNotFound
+	default:
+		return false
+	}
 }
 
 func ask[T any](ctx context.Context, c *Client, path string, values url.Values) (*T, error) {
+	return send[T](ctx, c, http.MethodGet, path, values, nil)
+}
+
+func send[T any](ctx context.Context, c *Client, method, path string, values url.Values, body []byte) (*T, error) {
 	address := c.base + path
 	if len(values) > 0 {
 		address += "?" + values.Encode()
 	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // the address is the configuration's
+	q, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body)) //nolint:gosec // the address is the configuration's
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", c.base, err)
+	}
+	if body != nil {
+		q.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != nil {
 		token, unread := c.token()

@@ -8,6 +8,7 @@ package inspect
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -43,8 +44,19 @@ type Overview struct {
 type Table struct {
 	Table string `json:"table"`
 	// Scanned: the rows that were there before have all been read. Until then an entry that is missing says nothing.
-	Scanned bool       `json:"scanned"`
-	Sums    []ShardSum `json:"sums"` // of the owned shards
+	Scanned bool `json:"scanned"`
+	// Key is what the keys are made from (row.Table.KeyID), "" where it is not known. Entries and rows of two regions whose Keys
+	// differ cannot be compared: an ALTER TABLE of the primary key has run in one of them only.
+	Key string `json:"key,omitempty"`
+	// DDL is the last DDL statement that is known to have removed, brought or rewritten rows without a trace in the binlog; nil: none.
+	DDL  *DDL       `json:"ddl,omitempty"`
+	Sums []ShardSum `json:"sums"` // of the owned shards
+}
+
+// DDL is a DDL statement that a region has run: it is not replayed elsewhere.
+type DDL struct {
+	Kind string    `json:"kind"` // "TRUNCATE"
+	Seen time.Time `json:"seen"`
 }
 
 // ShardSum stands for all live rows of a table's shard.
@@ -91,9 +103,15 @@ type Entry struct {
 	KeyRef
 	Version string `json:"version"` // row.Version.String
 	Digest  uint64 `json:"digest,string"`
-	Columns uint64 `json:"columns,string"` // which the digest was made from
+	// Columns are those that the digest was made from (row.Table.ColumnsID: names and types). Digests that are equal say that rows
+	// are equal, whatever the columns; digests that differ say something only where Columns are equal and neither is Older.
+	Columns uint64 `json:"columns,string"`
 	Deleted bool   `json:"deleted,omitempty"`
 	Suspect bool   `json:"suspect,omitempty"`
+	// ByDDL: it is suspect because of a DDL statement that the region has run (Table.DDL), and not altered past the binlog.
+	ByDDL bool `json:"by_ddl,omitempty"`
+	// Older: the digest is from before an ALTER TABLE that may have rewritten the row. That it differs from another's says nothing.
+	Older bool `json:"older,omitempty"`
 }
 
 // ParsedVersion gives the version; the baseline's if it cannot be read, which a syncer does not write.
@@ -117,6 +135,7 @@ type Row struct {
 	Text    []string `json:"text"` // the key's values, as people read them
 	Exists  bool     `json:"exists"`
 	Moved   bool     `json:"moved,omitempty"` // it was written while it was read: ask again
+	Gone    bool     `json:"gone,omitempty"`  // the table is not there: neither is Text
 	Digest  uint64   `json:"digest,string"`
 	Columns uint64   `json:"columns,string"`
 	Values  []Value  `json:"values,omitempty"`
@@ -127,6 +146,7 @@ type Row struct {
 // Value is one column of a row, as people read it.
 type Value struct {
 	Column string  `json:"column"`
+	Type   string  `json:"type"` // row.Column.ValueType: values of two types cannot be compared
 	Text   *string `json:"text"` // nil: NULL
 	Digest uint64  `json:"digest,string"`
 }

@@ -143,6 +143,8 @@ func answer(f func(q *http.Request) (any, error)) http.Handler {
 		switch {
 		case errors.As(err, &bad):
 			problem(w, http.StatusBadRequest, err)
+		case errors.Is(err, ErrNoScrub), errors.Is(err, ErrUnknownTable):
+			problem(w, http.StatusNotFound, err)
 		case errors.Is(err, ErrNotReady):
 			problem(w, http.StatusServiceUnavailable, err)
 		case err != nil:

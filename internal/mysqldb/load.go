@@ -51,7 +51,7 @@ func (s *Server) EstimateRows(ctx context.Context, t TableName) (rows uint64, er
 // LoadTable reads a table's definition. A table that is not there, or is none, gives a *NoTableError; a column whose type
 // cannot be moved gives an error that says so.
 func (s *Server) LoadTable(ctx context.Context, schema, name string) (*TableInfo, error) {
-	l := loading{server: s, ctx: ctx, schema: schema, name: name, info: &TableInfo{AutoIncrement: -1}}
+	l := loading{server: s, from: s.DB, ctx: ctx, schema: schema, name: name, info: &TableInfo{AutoIncrement: -1}}
 	for _, step := range []func() error{l.kind, l.checks, l.columns, l.keys, l.triggers, l.foreignKeys} {
 		if err := step(); err != nil {
 			return nil, err
@@ -63,6 +63,7 @@ func (s *Server) LoadTable(ctx context.Context, schema, name string) (*TableInfo
 // loading is one LoadTable.
 type loading struct {
 	server       *Server
+	from         Queryer
 	ctx          context.Context
 	schema, name string
 	json         map[string]bool // columns that a check constraint makes JSON, in lower case
@@ -70,7 +71,7 @@ type loading struct {
 }
 
 func (l *loading) each(what, query string, scan func(*sql.Rows) error) error {
-	return l.server.each(l.ctx, what+" of table "+l.schema+"."+l.name, query, []any{l.schema, l.name}, scan)
+	return l.server.eachOf(l.ctx, l.from, what+" of table "+l.schema+"."+l.name, query, []any{l.schema, l.name}, scan)
 }
 
 func (l *loading) kind() error {
@@ -230,7 +231,11 @@ func (l *loading) foreignKeys() error {
 
 // each runs a query and hands each row to scan.
 func (s *Server) each(ctx context.Context, what, query string, args []any, scan func(*sql.Rows) error) error {
-	rows, err := s.DB.QueryContext(ctx, query, args...)
+	return s.eachOf(ctx, s.DB, what, query, args, scan)
+}
+
+func (s *Server) eachOf(ctx context.Context, q Queryer, what, query string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return fmt.Errorf("%s: %s: %w", s.Address, what, err)
 	}

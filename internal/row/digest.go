@@ -31,12 +31,12 @@ func (b *buffer) giveBack() {
 	}
 }
 
-// Digest gives the digest of a row: xxhash64 of ColumnsID, the key and the canonical bytes of the columns that are not
-// generated, in the order of their names. image holds a value for every column of the table, by position; a column
+// Digest gives the digest of a row: xxhash64 of the hash of its columns' names, the key and the canonical bytes of the columns
+// that are not generated, in the order of their names. image holds a value for every column of the table, by position; a column
 // beyond its end counts as NULL.
 func (t *Table) Digest(key Key, image []Value) uint64 {
 	buffer := takeBuffer()
-	b := binary.BigEndian.AppendUint64(buffer.b, t.columns)
+	b := binary.BigEndian.AppendUint64(buffer.b, t.names)
 	b = binary.AppendUvarint(b, uint64(len(key)))
 	b = append(b, key...)
 	for _, i := range t.order {

@@ -94,3 +94,40 @@ var kindOfTag = map[byte]Kind{
 	tagNegative: Int, tagInteger: Uint, tagDecimal: Decimal, tagFloat: Float, tagDouble: Double, tagBit: Bit, tagText: Text, tagRawText: RawText,
 	tagBinary: Binary, tagDate: Date, tagTime: Time, tagDatetime: Datetime, tagTimestamp: Timestamp, tagEnumZero: EnumZero,
 }
+
+// OwnsKey tells whether a Key with its label is one that this table gives to a row. Where it is not, the primary key was another
+// one when the Key was made: other columns, types or collations.
+func (t *Table) OwnsKey(key Key, label []byte) bool {
+	values, err := t.KeyValues(key, label)
+	if err != nil {
+		return false
+	}
+	for i := range values {
+		if !t.Columns[t.keys[i].at].holds(values[i].Kind) {
+			return false
+		}
+	}
+	again, err := t.KeyOf(values)
+	return err == nil && again == key
+}
+
+// holds tells whether a column of a primary key can have values of a kind.
+func (c *Column) holds(k Kind) bool {
+	switch c.Type {
+	case TypeInt, TypeUint, TypeYear:
+		return k == Int || k == Uint
+	case TypeText:
+		return k == Text || k == RawText
+	case TypeEnum:
+		return k == Text || k == RawText || k == EnumZero
+	case TypeSet, TypeUUID, TypeInet4, TypeInet6:
+		return k == Text || k == RawText
+	default:
+		return k == keyKinds[c.Type]
+	}
+}
+
+var keyKinds = map[Type]Kind{
+	TypeDecimal: Decimal, TypeFloat: Float, TypeDouble: Double, TypeBit: Bit, TypeBinary: Binary, TypeDate: Date, TypeTime: Time,
+	TypeDatetime: Datetime, TypeTimestamp: Timestamp,
+}

@@ -57,7 +57,9 @@ type Table struct {
 
 	full    string      // Schema.Name
 	order   []int       // positions of the digested columns, sorted by name in lower case
-	columns uint64      // identity of the digested columns' names, see ColumnsID
+	names   uint64      // identity of the digested columns' names: a digest begins with it
+	columns uint64      // identity of the digested columns' names and types, see ColumnsID
+	key     uint64      // see KeyID
 	keys    []keyColumn // how each column of the primary key is written into a Key
 }
 
@@ -72,11 +74,15 @@ func NewTable(schema, name string, columns []Column, primaryKey []int) *Table {
 	slices.SortFunc(t.order, func(a, b int) int {
 		return strings.Compare(strings.ToLower(columns[a].Name), strings.ToLower(columns[b].Name))
 	})
-	var names []byte
+	var names, columnTypes, key []byte
 	for _, i := range t.order {
 		names = append(append(names, strings.ToLower(columns[i].Name)...), 0)
+		columnTypes = append(append(append(append(columnTypes, strings.ToLower(columns[i].Name)...), 0), columns[i].ValueType()...), 0)
 	}
-	t.columns = xxhash.Sum64(names)
+	for _, i := range primaryKey {
+		key = append(append(append(append(key, strings.ToLower(columns[i].Name)...), 0), columns[i].keyType()...), 0)
+	}
+	t.names, t.columns, t.key = xxhash.Sum64(names), xxhash.Sum64(columnTypes), xxhash.Sum64(key)
 	t.keys = newKeyColumns(columns, primaryKey)
 	return t
 }
@@ -84,9 +90,43 @@ func NewTable(schema, name string, columns []Column, primaryKey []int) *Table {
 // String gives "schema.table", the table's name everywhere: in the ledger, on the bus, in messages.
 func (t *Table) String() string { return t.full }
 
-// ColumnsID identifies the list of column names that a digest of this table is made from, without regard to their
-// order and case. Two digests say something about each other only when their ColumnsID is the same.
+// ColumnsID identifies the columns that a digest of this table is made from, by their names and types (Column.ValueType),
+// without regard to their order and to the case of their names. Two digests that differ say that two rows differ only when
+// their ColumnsID is the same: an ALTER TABLE that gives a column another type may have rewritten its values. Two that are
+// the same say that the rows are the same whatever the types are: those are not part of a digest.
 func (t *Table) ColumnsID() uint64 { return t.columns }
+
+// KeyID identifies what a Key is made from: the primary key's columns, and for text their collations. Keys of one row say
+// something about each other only when their KeyID is the same.
+func (t *Table) KeyID() uint64 { return t.key }
+
+// DigestedColumns names the columns that a digest is made from, in lower case and sorted.
+func (t *Table) DigestedColumns() []string {
+	names := make([]string, len(t.order))
+	for i, at := range t.order {
+		names[i] = strings.ToLower(t.Columns[at].Name)
+	}
+	return names
+}
+
+// DigestOf gives the digest that the row had when the table had only the named columns; false where they are not all there, or
+// had other types: columns is the ColumnsID of that time.
+func (t *Table) DigestOf(names []string, columns uint64, key Key, image []Value) (digest uint64, ok bool) {
+	old := make([]Column, 0, len(names))
+	values := make([]Value, 0, len(names))
+	for _, name := range names {
+		at := t.Column(name)
+		if at < 0 || at >= len(image) || t.Columns[at].Generated {
+			return 0, false
+		}
+		old, values = append(old, t.Columns[at]), append(values, image[at])
+	}
+	as := NewTable(t.Schema, t.Name, old, nil)
+	if as.ColumnsID() != columns {
+		return 0, false
+	}
+	return as.Digest(key, values), true
+}
 
 // Column gives the position of the named column (names are compared without regard to case), -1 if there is none.
 func (t *Table) Column(name string) int {

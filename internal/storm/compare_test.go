@@ -132,8 +132,8 @@ func (w *world) compareAtRest() {
 			continue
 		}
 		for _, p := range a.Status.Scrub {
-			if p.Found > 0 {
-				w.t.Errorf("%s takes %d rows of %s for changed past the binlog", g.name, p.Found, p.Table)
+			if len(p.Found) > 0 {
+				w.t.Errorf("%s takes %v rows of %s for changed past the binlog", g.name, p.Found, p.Table)
 			}
 		}
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -24,27 +22,14 @@ import (
 // Invariants:
 //   - A row is entered only when the tailer has passed a place in the binlog behind its reading, and nothing is known of it
 //     then: what touched it meanwhile counts, not what was read (checksum.Baseline).
+//   - A row was read as the definition says by which it is digested: an ALTER TABLE since, seen by the tailer or not, has the
+//     piece read again.
 //   - How far a scan has come is a note in the same cut as its rows: a crash loses both or neither.
 type baseline struct {
-	cfg     *Config
-	server  *mysqldb.Server
-	schema  *mysqldb.Schema
-	ledger  *checksum.Ledger
-	capture *Capture
-	told    map[string]bool // tables of which it was said that they cannot be read
-
-	mu       sync.Mutex
-	progress map[string]*ScanProgress // by table
-}
-
-// ScanProgress is how far the first reading of a table has come.
-type ScanProgress struct {
-	Table         string  `json:"table"`
-	Rows          uint64  `json:"rows"`           // read so far
-	EstimatedRows uint64  `json:"estimated_rows"` // that the table has, as the server guesses
-	RowsPerSecond float64 `json:"rows_per_second"`
-	SecondsLeft   float64 `json:"seconds_left"`
-	Done          bool    `json:"done"`
+	cfg   *Config
+	parts *parts
+	told  map[string]bool // tables of which it was said that they cannot be read
+	shown scanProgress
 }
 
 // scanned is the note about a table's scan.
@@ -52,6 +37,9 @@ type scanned struct {
 	Rows  uint64 `json:"rows"`
 	After []byte `json:"after,omitempty"` // the last row's key, see keyBytes
 	Done  bool   `json:"done,omitempty"`
+	// Key is the KeyID of the entries. After an ALTER TABLE that changes it no row is known by its entry any more.
+	Key   uint64 `json:"key,omitempty"`
+	Sweep bool   `json:"sweep,omitempty"` // entries with keys of before are left
 }
 
 const (
@@ -63,7 +51,7 @@ const (
 )
 
 func newBaseline(s *Syncer, p *parts) *baseline {
-	return &baseline{cfg: &s.cfg, server: p.server, schema: p.target.Schema(), ledger: p.ledger, capture: p.capture, told: map[string]bool{}, progress: map[string]*ScanProgress{}}
+	return &baseline{cfg: &s.cfg, parts: p, told: map[string]bool{}, shown: scanProgress{tables: map[string]*ScanProgress{}}}
 }
 
 func noteOf(table string) string { return "baseline/" + table }
@@ -78,7 +66,7 @@ func (b *baseline) run(ctx context.Context) error {
 			return ctx.Err()
 		case err == nil:
 			backoff.Succeeded()
-			err = b.cfg.Clock.Sleep(ctx, tablesEvery)
+			err = b.wait(ctx)
 		case ends(err):
 			return err
 		default:
@@ -91,23 +79,43 @@ func (b *baseline) run(ctx context.Context) error {
 	}
 }
 
+// wait waits until it is time to look for new tables, or a DDL statement has passed.
+func (b *baseline) wait(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	slept := make(chan error, 1)
+	go func() { slept <- b.cfg.Clock.Sleep(ctx, tablesEvery) }()
+	select {
+	case err := <-slept:
+		stop()
+		return err
+	case <-b.parts.altered:
+		stop()
+		<-slept
+		return nil
+	}
+}
+
 func (b *baseline) all(ctx context.Context) error {
-	tables, err := b.server.ListTables(ctx)
+	tables, err := b.parts.server.ListTables(ctx)
 	if err != nil {
 		return err
 	}
+	there := map[string]bool{}
 	for _, t := range tables {
 		if !b.cfg.Tables.Match(t.Schema, t.Name) {
 			continue
 		}
+		there[t.String()] = true
 		err := b.table(ctx, t)
 		switch {
-		case err == nil, errors.Is(err, mysqldb.ErrNoTable): // dropped meanwhile
+		case err == nil:
+			delete(b.told, t.String())
+		case errors.Is(err, mysqldb.ErrNoTable): // dropped meanwhile
 		case passes(err), ctx.Err() != nil, ends(err):
 			return fmt.Errorf("reading the rows of %s that were there before: %w", t, err)
-		default: // altered meanwhile, most likely: the next round begins anew. The other tables can be read.
-			b.schema.Forget(t.Schema, t.Name)
-			b.ledger.SetNote(noteOf(t.String()), nil)
+		default: // the next round begins anew. The other tables can be read.
+			b.parts.target.Forget(t.Schema, t.Name)
+			b.parts.ledger.SetNote(noteOf(t.String()), nil)
 			if !b.told[t.String()] {
 				b.told[t.String()] = true
 				b.cfg.Log.Warn("the rows of a table that were there before could not be read as a whole; it is tried again",
@@ -115,6 +123,7 @@ func (b *baseline) all(ctx context.Context) error {
 			}
 		}
 	}
+	b.shown.keep(there)
 	return nil
 }
 
@@ -129,54 +138,94 @@ func passes(err error) bool {
 	return mysqldb.Classify(err) == mysqldb.Transient || errors.Is(err, checksum.ErrCollected)
 }
 
+// altered tells whether the table has become another one since it was looked at.
+func altered(err error) bool {
+	return errors.Is(err, checksum.ErrAltered) || errors.Is(err, mysqldb.ErrDefinitionChanged)
+}
+
 func (b *baseline) table(ctx context.Context, name mysqldb.TableName) error {
-	var at scanned
-	if note := b.ledger.Note(noteOf(name.String())); note != nil {
-		if err := json.Unmarshal(note, &at); err != nil {
-			return fmt.Errorf("the note about the scan cannot be read: %w", err)
-		}
-	}
-	if at.Done {
-		b.show(name.String(), at, 0, 0)
-		return nil
-	}
-	info, err := b.schema.Table(ctx, name.Schema, name.Name)
-	if err != nil {
-		return err
-	}
-	if len(info.PrimaryKey) == 0 {
-		return nil // check refuses it; it is not replicated
-	}
-	m, err := b.server.Mapping(info, info.Table)
-	if err != nil {
-		return err
-	}
-	estimate, err := b.server.EstimateRows(ctx, name)
-	if err != nil {
-		return err
-	}
-	began, had := b.cfg.Clock.Now(), at.Rows
-	size := firstPiece
-	for !at.Done {
-		from := b.cfg.Clock.Now()
-		if at, err = b.piece(ctx, info, m, at, size); err != nil {
+	for {
+		at, err := b.resume(ctx, name)
+		if err != nil || at == nil {
 			return err
 		}
-		took := b.cfg.Clock.Now().Sub(from)
-		size = nextPiece(size, took)
-		b.show(name.String(), at, estimate, float64(at.Rows-had)/max(b.cfg.Clock.Now().Sub(began).Seconds(), 1e-3))
-		if err = b.keep(ctx, info.String(), at); err != nil {
+		if err = at.run(ctx); !altered(err) {
 			return err
 		}
-		if !at.Done { // as long again: half of the time is left to others
-			if err = b.cfg.Clock.Sleep(ctx, took); err != nil {
-				return err
-			}
+		b.parts.target.Forget(name.Schema, name.Name)
+	}
+}
+
+// tableScan is the scan of one table, as long as nobody alters it.
+type tableScan struct {
+	*baseline
+	info     *mysqldb.TableInfo
+	at       scanned
+	estimate uint64
+	size     int
+	began    time.Time
+	had      uint64 // rows read before began
+	told     time.Time
+}
+
+// resume takes a table's scan up where it was; nil where there is nothing to be done.
+func (b *baseline) resume(ctx context.Context, name mysqldb.TableName) (*tableScan, error) {
+	s := &tableScan{baseline: b, size: firstPiece, began: b.cfg.Clock.Now()}
+	if note := b.parts.ledger.Note(noteOf(name.String())); note != nil {
+		if err := json.Unmarshal(note, &s.at); err != nil {
+			return nil, fmt.Errorf("the note about the scan cannot be read: %w", err)
 		}
 	}
-	if at.Rows > 0 {
-		b.cfg.Log.Info("the rows that were there before are in the ledger", zap.String("table", info.String()), zap.Uint64("rows", at.Rows),
-			zap.Duration("took", b.cfg.Clock.Now().Sub(began)))
+	var err error
+	if s.info, err = b.parts.target.Schema().Table(ctx, name.Schema, name.Name); err != nil {
+		return nil, err
+	}
+	if len(s.info.PrimaryKey) == 0 {
+		return nil, nil // check refuses it; it is not replicated
+	}
+	if key := s.info.KeyID(); s.at.Key != key {
+		if s.at.Key != 0 {
+			b.cfg.Log.Warn("the primary key of a table was altered: its rows are read from the start, and are taken as if they had been there before Meridian; "+
+				"what is known of their versions is lost", zap.Stringer("table", name))
+			s.at = scanned{Sweep: true}
+		}
+		s.at.Key = key
+	}
+	if s.at.Done && !s.at.Sweep {
+		b.shown.show(b.cfg.Metrics, name.String(), s.at, 0, 0)
+		return nil, nil
+	}
+	s.had, s.told = s.at.Rows, s.began
+	s.estimate, err = b.parts.server.EstimateRows(ctx, name)
+	return s, err
+}
+
+func (s *tableScan) run(ctx context.Context) error {
+	s.parts.ledger.Describe(s.info.ColumnsID(), s.info.DigestedColumns())
+	for !s.at.Done {
+		from := s.cfg.Clock.Now()
+		n, err := s.piece(ctx)
+		if err != nil {
+			return err
+		}
+		took := s.cfg.Clock.Now().Sub(from)
+		s.size = nextPiece(s.size, took)
+		if s.cfg.BaselineRows > 0 {
+			s.size = min(s.size, max(s.cfg.BaselineRows/piecesPerSecond, smallestPiece))
+		}
+		if err = s.keep(ctx); err != nil {
+			return err
+		}
+		if err = s.throttle(ctx, n, took); err != nil {
+			return err
+		}
+	}
+	if err := s.sweep(ctx); err != nil {
+		return err
+	}
+	if s.at.Rows > 0 {
+		s.cfg.Log.Info("the rows that were there before are in the ledger", zap.String("table", s.info.String()), zap.Uint64("rows", s.at.Rows),
+			zap.Duration("took", s.cfg.Clock.Now().Sub(s.began)))
 	}
 	return nil
 }
@@ -187,119 +236,133 @@ func nextPiece(size int, took time.Duration) int {
 	return int(min(max(wanted, float64(size)/4, smallestPiece), float64(size)*2, largestPiece))
 }
 
-// piece reads up to size rows behind at, and enters those that this process keeps a ledger of and that nothing is known of.
-func (b *baseline) piece(ctx context.Context, info *mysqldb.TableInfo, m *mysqldb.Mapping, at scanned, size int) (scanned, error) {
-	collected := b.ledger.Collected()
-	var after []row.Value
-	var err error
-	if len(at.After) > 0 {
-		if after, err = info.KeyValues("", at.After); err != nil {
-			return at, err
-		}
-	}
-	query, err := m.ScanRows(nil, after, size)
+// piece reads the next rows, and enters those that this process keeps a ledger of and that nothing is known of.
+func (s *tableScan) piece(ctx context.Context) (n int, err error) {
+	ledger := s.parts.ledger
+	collected, generation := ledger.Collected(), ledger.Generation(s.info.String())
+	rows, n, last, err := s.read(ctx)
 	if err != nil {
-		return at, err
+		return n, err
 	}
-	var rows []checksum.Base
-	n := 0
-	err = mysqldb.QueryRows(ctx, b.server.DB, string(query), info.Table, allColumns(info.Table), func(values []row.Value) error {
-		n++
-		key, failed := info.Key(values)
-		if failed != nil {
-			return failed
-		}
-		at.After = keyBytes(info.Table, values)
-		if b.cfg.owned(row.Shard(info.String(), key, b.cfg.Shards)) {
-			rows = append(rows, checksum.Base{
-				Place: checksum.Place{Table: info.String(), Key: key}, Digest: info.Digest(key, values), Columns: info.ColumnsID(), Label: string(info.KeyLabel(values)),
-			})
-		}
-		return nil
-	})
+	behind, err := s.parts.server.Coordinates(ctx, s.parts.server.DB)
 	if err != nil {
-		return at, err
+		return n, err
 	}
-	behind, err := b.server.Coordinates(ctx, b.server.DB)
-	if err != nil {
-		return at, err
+	if err = ledger.WaitPassed(ctx, behind); err != nil {
+		return n, err
 	}
-	if err = b.ledger.WaitPassed(ctx, behind); err != nil {
-		return at, err
+	if _, err = ledger.Baseline(rows, collected, generation); err != nil {
+		return n, err
 	}
-	if _, err = b.ledger.Baseline(rows, collected); err != nil {
-		return at, err
-	}
-	at.Rows += uint64(n)
-	at.Done = n < size
-	return at, nil
+	s.at.Rows += uint64(n)
+	s.at.After, s.at.Done = last, n < s.size
+	return n, nil
 }
 
-// keep notes how far the scan has come, and waits while the ledger's memory is full: that is capture's.
-func (b *baseline) keep(ctx context.Context, table string, at scanned) error {
-	if at.Done {
-		at.After = nil
+// read reads the next rows in one transaction, in which nobody can alter the table.
+func (s *tableScan) read(ctx context.Context) (rows []checksum.Base, n int, last []byte, err error) {
+	tx, err := s.parts.server.DB.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("reading rows of %s: %w", s.info, err)
 	}
-	note, err := json.Marshal(at)
+	defer func() { _ = tx.Rollback() }() // it has only read
+	table, columns := s.info.String(), s.info.ColumnsID()
+	n, last, err = s.parts.scan(ctx, s.cfg, tx, s.info, s.at.After, s.size, func(key row.Key, values []row.Value) {
+		rows = append(rows, checksum.Base{
+			Place: checksum.Place{Table: table, Key: key}, Digest: s.info.Digest(key, values), Columns: columns, Label: string(s.info.KeyLabel(values)),
+		})
+	})
+	if err == nil {
+		err = s.parts.server.CheckDefinition(ctx, tx, s.info)
+	}
+	return rows, n, last, err
+}
+
+// keep notes how far the scan has come, shows it, and waits while the ledger's memory is full.
+func (s *tableScan) keep(ctx context.Context) error {
+	if s.at.Done {
+		s.at.After = nil
+	}
+	note, err := json.Marshal(s.at)
 	if err != nil {
 		return fmt.Errorf("noting how far the scan has come: %w", err)
 	}
-	b.ledger.SetNote(noteOf(table), note)
-	for b.ledger.Recent() >= b.cfg.FlushEntries {
-		done := b.capture.flushing.done()
-		if err := b.capture.flushNow(ctx); err != nil {
+	table := s.info.String()
+	s.parts.ledger.SetNote(noteOf(table), note)
+	now := s.cfg.Clock.Now()
+	rate := float64(s.at.Rows-s.had) / max(now.Sub(s.began).Seconds(), 1e-3)
+	p := s.shown.show(s.cfg.Metrics, table, s.at, s.estimate, rate)
+	if now.Sub(s.told) >= tellEvery {
+		s.told = now
+		s.cfg.Log.Info("reading the rows that were there before", zap.String("table", table), zap.Uint64("rows", p.Rows), zap.Uint64("estimated", p.EstimatedRows),
+			zap.Float64("rows_per_second", p.RowsPerSecond), zap.Float64("seconds_left", p.SecondsLeft))
+	}
+	return s.parts.room(ctx, s.cfg)
+}
+
+// tellEvery is how often a long reading says in the log how far it is.
+const tellEvery = 10 * time.Second
+
+// throttle leaves time to others: as long again as the piece took, or as the configured rate says, and while the database is busy.
+func (s *tableScan) throttle(ctx context.Context, n int, took time.Duration) error {
+	if s.at.Done {
+		return nil
+	}
+	pause := took
+	if rate := s.cfg.BaselineRows; rate > 0 {
+		pause = time.Duration(float64(n)/float64(max(rate/s.cfg.Replicas, 1))*float64(time.Second)) - took
+	}
+	if pause > 0 {
+		if err := s.cfg.Clock.Sleep(ctx, pause); err != nil {
 			return err
 		}
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
+	}
+	for {
+		reason, err := s.parts.load.busy(ctx)
+		s.shown.pause(s.info.String(), reason)
+		if err != nil || reason == "" {
+			return err
+		}
+		if err := s.cfg.Clock.Sleep(ctx, s.cfg.ScrubPause); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
-func (b *baseline) show(table string, at scanned, estimate uint64, rate float64) {
-	p := &ScanProgress{Table: table, Rows: at.Rows, EstimatedRows: max(estimate, at.Rows), RowsPerSecond: rate, Done: at.Done}
-	if !at.Done && rate > 0 {
-		p.SecondsLeft = float64(p.EstimatedRows-at.Rows) / rate
+// sweep ends the entries whose keys are from before an ALTER TABLE of the primary key: their rows are known under other keys now.
+func (s *tableScan) sweep(ctx context.Context) error {
+	if !s.at.Sweep {
+		return nil
 	}
-	b.cfg.Metrics.baseline.WithLabelValues(table).Set(float64(at.Rows))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.progress[table] = p
-}
-
-// Progress gives how far each table's scan has come, by table.
-func (b *baseline) Progress() []ScanProgress {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]ScanProgress, 0, len(b.progress))
-	for _, p := range b.progress {
-		list = append(list, *p)
-	}
-	slices.SortFunc(list, func(x, y ScanProgress) int {
-		if x.Table < y.Table {
-			return -1
+	table, ledger := s.info.String(), s.parts.ledger
+	for _, shard := range s.cfg.ownedShards() {
+		var rows []checksum.Sighting
+		snapshot, err := ledger.Snapshot(table, shard)
+		if err != nil {
+			return err
 		}
-		return 1
-	})
-	return list
-}
-
-// keyBytes gives the canonical bytes of the primary key's values, from which KeyValues reads them.
-func keyBytes(t *row.Table, image []row.Value) []byte {
-	var b []byte
-	for _, at := range t.PrimaryKey {
-		b = row.AppendValue(b, image[at])
+		generation := ledger.Generation(table)
+		err = snapshot.Each("", func(key row.Key, e checksum.Entry) bool {
+			if !e.Deleted && !s.info.OwnsKey(key, []byte(e.Label)) {
+				rows = append(rows, checksum.Sighting{Place: checksum.Place{Table: table, Key: key}, Was: e, Had: true,
+					Found: checksum.Found{Columns: e.Columns, Generation: generation}})
+			}
+			return true
+		})
+		if err = errors.Join(err, snapshot.Close()); err != nil {
+			return err
+		}
+		for len(rows) > 0 {
+			n := min(len(rows), s.cfg.FlushEntries/2+1)
+			if _, err = ledger.Adopt(rows[:n]); err != nil {
+				return err
+			}
+			rows = rows[n:]
+			if err = s.parts.room(ctx, s.cfg); err != nil {
+				return err
+			}
+		}
 	}
-	return b
-}
-
-func allColumns(t *row.Table) []int {
-	columns := make([]int, len(t.Columns))
-	for i := range columns {
-		columns[i] = i
-	}
-	return columns
+	s.at.Sweep = false
+	return s.keep(ctx)
 }

@@ -33,7 +33,8 @@ type Capture struct {
 	clock     retry.Clock
 	log       *zap.Logger
 	metrics   *captureMetrics
-	schema    func(*binlog.SchemaEvent)
+	schema    func(*binlog.SchemaEvent) error
+	described map[uint64]bool // the ColumnsIDs whose columns the ledger has been told
 	flushing  *flushing
 	turn      chan struct{} // capacity 1; held from a transaction's beginning to its end: see between
 
@@ -138,6 +139,10 @@ func (c *Capture) Change(ctx context.Context, rows *binlog.Rows) error {
 		return c.own(t, rows)
 	}
 	t.began = true
+	if id := rows.Table.ColumnsID(); !c.described[id] {
+		c.described[id] = true
+		c.ledger.Describe(id, rows.Table.DigestedColumns())
+	}
 	if err := c.process(ctx, t.take(rows), false); err != nil {
 		return err
 	}
@@ -329,8 +334,7 @@ func (c *Capture) pass(end *binlog.End, applied map[checksum.SourceShard]uint64,
 
 // Schema implements binlog.Handler.
 func (c *Capture) Schema(_ context.Context, e *binlog.SchemaEvent) error {
-	c.schema(e)
-	return nil
+	return c.schema(e)
 }
 
 // Interrupted is called when the tailer's connection was lost: it says where to read on. What was held back is

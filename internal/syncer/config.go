@@ -49,8 +49,13 @@ type Config struct {
 	FlushInterval    time.Duration
 	FlushEntries     int
 	PulseInterval    time.Duration
-	ScrubRows        int           // a second, re-read to find what was changed past the binlog; 0: none
+	ScrubRows        int           // a second, of all replicas together, re-read to find what was changed past the binlog; 0: none
 	ScrubPause       time.Duration // between two passes over everything, and while the database is busy
+	BaselineRows     int           // a second, of all replicas together, at the first reading; 0: half of the time is left to others
+	BusyThreads      int           // running threads in the database beyond which it is busy; 0: it never is
+	// DatabaseReplicas are the database's own replicas that are asked how far they are behind, and BusyReplicaDelay what is too far.
+	DatabaseReplicas []mysqldb.Config
+	BusyReplicaDelay time.Duration
 
 	Retry   retry.Policy // of everything that passes by itself
 	Clock   retry.Clock

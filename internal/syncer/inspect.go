@@ -54,13 +54,14 @@ func (i inspector) Overview(context.Context) (*inspect.Overview, error) {
 	for _, t := range p.baseline.Progress() {
 		scanned[t.Table] = t.Done
 	}
+	all := p.baseline.lookedAround()
 	for _, name := range p.ledger.Tables() {
 		if _, ok := scanned[name]; !ok {
-			scanned[name] = false
+			scanned[name] = all // it is gone: there is nothing to read
 		}
 	}
 	for name, done := range scanned {
-		t := inspect.Table{Table: name, Scanned: done}
+		t := inspect.Table{Table: name, Scanned: done, Key: p.baseline.keyID(name), DDL: lastDDL(p.ledger.Alterations(name))}
 		for _, shard := range o.Owned {
 			t.Sums = append(t.Sums, total(shard, p.ledger.Sums(name, shard)))
 		}
@@ -73,6 +74,14 @@ func (i inspector) Overview(context.Context) (*inspect.Overview, error) {
 		return 1
 	})
 	return o, nil
+}
+
+func lastDDL(list []checksum.Alteration) *inspect.DDL {
+	if len(list) == 0 {
+		return nil
+	}
+	last := list[len(list)-1]
+	return &inspect.DDL{Kind: last.Kind, Seen: last.Seen}
 }
 
 // total sums a shard up: two shards with the same total have the same sums, but for a chance of 2^-64.
@@ -117,12 +126,14 @@ func (i inspector) Entries(ctx context.Context, table string, shard int, buckets
 	answer := &inspect.Entries{At: inspect.At{Includes: map[string]uint64{}, Within: map[string]uint64{}}, Entries: []inspect.Entry{}}
 	var snapshot *checksum.Snapshot
 	var sequence uint64
+	var generation uint32
 	err = p.capture.between(ctx, func() (err error) {
 		if p.capture.resumed != nil {
 			return fmt.Errorf("the binlog connection of %s was lost within a transaction: %w", i.s.cfg.Region, inspect.ErrNotReady)
 		}
 		sequence = p.capture.sequence
 		if answer.At.Includes[i.s.cfg.Region], err = p.capture.included(shard); err == nil {
+			generation = p.ledger.Generation(table)
 			snapshot, err = p.ledger.Snapshot(table, shard)
 		}
 		return err
@@ -139,7 +150,7 @@ func (i inspector) Entries(ctx context.Context, table string, shard int, buckets
 	}
 	err = snapshot.Each("", func(key row.Key, e checksum.Entry) bool {
 		if wanted[checksum.BucketOf(key)] {
-			answer.Entries = append(answer.Entries, entryOf(key, e))
+			answer.Entries = append(answer.Entries, entryOf(key, e, generation))
 		}
 		return true
 	})
@@ -154,10 +165,11 @@ func (i inspector) Entries(ctx context.Context, table string, shard int, buckets
 	return answer, ctx.Err()
 }
 
-func entryOf(key row.Key, e checksum.Entry) inspect.Entry {
+// entryOf tells of an entry; generation is the table's.
+func entryOf(key row.Key, e checksum.Entry, generation uint32) inspect.Entry {
 	return inspect.Entry{
 		KeyRef:  inspect.KeyRef{Key: []byte(key), Label: []byte(e.Label)},
-		Version: e.Version.String(), Digest: e.Digest, Columns: e.Columns, Deleted: e.Deleted, Suspect: e.Suspect,
+		Version: e.Version.String(), Digest: e.Digest, Columns: e.Columns, Deleted: e.Deleted, Suspect: e.Suspect, ByDDL: e.ByDDL, Older: e.Generation != generation,
 	}
 }
 
@@ -178,7 +190,16 @@ func (c *Capture) included(shard int) (uint64, error) {
 // A row counts only if its entry is the same before and after its reading, and the tailer has passed the place that the
 // binlog had under the rows' locks: a transaction is in the binlog before its rows can be seen, but not before it has
 // locked them.
-func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef) (*inspect.Rows, error) {
+func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef) (answer *inspect.Rows, err error) {
+	for range 3 { // the table may be altered just now
+		if answer, err = i.rowsAsOf(ctx, table, keys); !altered(err) {
+			break
+		}
+	}
+	return answer, err
+}
+
+func (i inspector) rowsAsOf(ctx context.Context, table string, keys []inspect.KeyRef) (*inspect.Rows, error) {
 	p, err := i.parts()
 	if err != nil {
 		return nil, err
@@ -188,9 +209,13 @@ func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef
 		return nil, fmt.Errorf("table %s is not replicated: %w", table, mysqldb.ErrNoTable)
 	}
 	info, err := p.target.Schema().Table(ctx, schema, name)
+	if errors.Is(err, mysqldb.ErrNoTable) {
+		return i.rowsOfNone(ctx, p, table, keys)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading rows of %s: %w", table, err)
 	}
+	generation := p.ledger.Generation(table)
 	places := make([]checksum.Place, len(keys))
 	images := make([][]row.Value, len(keys))
 	for n, k := range keys {
@@ -219,12 +244,14 @@ func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef
 	for n, k := range keys {
 		r := inspect.Row{KeyRef: k, Text: keyText(info.Table, images[n]), Columns: info.ColumnsID(), Parked: parked[places[n]]}
 		before[n].Sequence, after[n].Sequence = 0, 0 // a write that was acknowledged meanwhile is the same write
-		r.Moved = had[n] != have[n] || before[n] != after[n]
+		// A key that the table does not give to rows any more tells nothing of them: its primary key was altered, and is being read anew.
+		r.Moved = had[n] != have[n] || before[n] != after[n] || !info.OwnsKey(places[n].Key, k.Label)
 		if values, ok := found[places[n].Key]; ok {
 			r.Exists, r.Digest, r.Values = true, info.Digest(places[n].Key, values), columnsOf(info.Table, values)
 		}
 		if have[n] {
-			e := entryOf(places[n].Key, after[n])
+			e := entryOf(places[n].Key, after[n], generation)
+			e.Older = e.Older || e.Columns != r.Columns
 			r.Entry = &e
 		}
 		answer.Rows = append(answer.Rows, r)
@@ -232,7 +259,37 @@ func (i inspector) Rows(ctx context.Context, table string, keys []inspect.KeyRef
 	return answer, nil
 }
 
-// lockedRows reads rows under their locks, and waits until the tailer has passed what was in the binlog then.
+// rowsOfNone answers for a table that is not there: neither are its rows.
+func (i inspector) rowsOfNone(ctx context.Context, p *parts, table string, keys []inspect.KeyRef) (*inspect.Rows, error) {
+	behind, err := p.server.Coordinates(ctx, p.server.DB)
+	if err == nil {
+		err = p.ledger.WaitPassed(ctx, behind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	places := make([]checksum.Place, len(keys))
+	for n, k := range keys {
+		places[n] = checksum.Place{Table: table, Key: row.Key(k.Key)}
+	}
+	entries, had, err := p.ledger.Lookup(places)
+	if err != nil {
+		return nil, err
+	}
+	answer := &inspect.Rows{}
+	for n, k := range keys {
+		r := inspect.Row{KeyRef: k, Text: []string{}, Gone: true}
+		if had[n] {
+			e := entryOf(places[n].Key, entries[n], p.ledger.Generation(table))
+			r.Entry = &e
+		}
+		answer.Rows = append(answer.Rows, r)
+	}
+	return answer, nil
+}
+
+// lockedRows reads rows under their locks, and waits until the tailer has passed what was in the binlog then. The rows are what
+// info says: while they were read nobody could alter the table, and it was not altered before.
 func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.TableInfo, images [][]row.Value) (map[row.Key][]row.Value, error) {
 	m, err := mysqldb.NewKeyMapping(p.server.Flavor, info)
 	if err != nil {
@@ -258,6 +315,12 @@ func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.Table
 			return nil, err
 		}
 		images = images[n:]
+	}
+	if err = p.server.CheckDefinition(ctx, tx, info); err != nil {
+		if errors.Is(err, mysqldb.ErrDefinitionChanged) {
+			p.target.Forget(info.Schema, info.Name)
+		}
+		return nil, err
 	}
 	at, err := p.server.Coordinates(ctx, tx)
 	if err != nil {
@@ -293,7 +356,7 @@ func keyText(t *row.Table, values []row.Value) []string {
 func columnsOf(t *row.Table, values []row.Value) []inspect.Value {
 	list := make([]inspect.Value, 0, len(values))
 	for n, v := range values {
-		c := inspect.Value{Column: t.Columns[n].Name, Digest: xxhash.Sum64(row.AppendValue(nil, v))}
+		c := inspect.Value{Column: t.Columns[n].Name, Type: t.Columns[n].ValueType(), Digest: xxhash.Sum64(row.AppendValue(nil, v))}
 		if !v.IsNull() {
 			text := string(row.AppendText(nil, v, &t.Columns[n]))
 			c.Text = &text

@@ -200,6 +200,7 @@ func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]pr
 	})
 	p.collector = checksum.NewCollector(p.ledger, append(c.sourceNames(), c.Region))
 	p.capture = newCapture(s, p, known)
+	p.load = newLoad(&s.cfg, p.server)
 	p.baseline = newBaseline(s, p)
 	p.scrub = newScrub(s, p)
 	var acks propagate.Acknowledgements

@@ -96,6 +96,8 @@ type parts struct {
 	collector *checksum.Collector
 	baseline  *baseline
 	scrub     *scrub
+	load      *load
+	altered   chan struct{} // has one when a DDL statement has passed that nobody has looked at yet
 	flushing  *flushing
 	epochs    map[int]uint64
 	start     checkpoint
@@ -104,7 +106,7 @@ type parts struct {
 
 // once opens everything, runs it, and closes it.
 func (s *Syncer) once(ctx context.Context) (err error) {
-	p := &parts{abroad: map[string]*bus.Client{}, workers: map[int]*propagate.Worker{}, flushing: newFlushing()}
+	p := &parts{abroad: map[string]*bus.Client{}, workers: map[int]*propagate.Worker{}, flushing: newFlushing(), altered: make(chan struct{}, 1)}
 	defer func() { err = errors.Join(err, s.close(p)) }()
 	if err := s.open(ctx, p); err != nil {
 		if ctx.Err() != nil {
@@ -195,6 +197,9 @@ func (s *Syncer) close(p *parts) error {
 	}
 	if p.target != nil {
 		errs = append(errs, p.target.Close())
+	}
+	if p.load != nil {
+		errs = append(errs, p.load.close())
 	}
 	if p.server != nil {
 		errs = append(errs, p.server.Close())

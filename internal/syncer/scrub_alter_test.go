@@ -28,8 +28,8 @@ func TestScrub_OutlivesWhatIsDoneToTables(t *testing.T) {
 	for range 3 {
 		eventually(t, "the table has been read again as a whole", func() error {
 			for _, p := range a.syncer.Status().Scrub {
-				if p.Table == r.schema+".orders" && p.LastDone != nil && p.LastDone.String() != last {
-					last = p.LastDone.String()
+				if p.Table == r.schema+".orders" && p.Covered != nil && p.Covered.String() != last {
+					last = p.Covered.String()
 					return nil
 				}
 			}

@@ -2,9 +2,8 @@ package syncer
 
 import (
 	"context"
-	"errors"
 
-	"go.uber.org/zap"
+	"github.com/cespare/xxhash/v2"
 
 	"meridian/internal/checksum"
 	"meridian/internal/mysqldb"
@@ -20,139 +19,66 @@ type doubt struct {
 }
 
 // piece reads the next rows, and looks closer at those that are not what the ledger says.
-func (s *scrub) piece(ctx context.Context, info *mysqldb.TableInfo, at *scrubbed) (int, error) {
-	var after []row.Value
-	var err error
-	if len(at.After) > 0 {
-		if after, err = info.KeyValues("", at.After); err != nil {
+func (p *scrubPass) piece(ctx context.Context, info *mysqldb.TableInfo) (int, error) {
+	if p.estimate == 0 {
+		var err error
+		if p.estimate, err = p.parts.server.EstimateRows(ctx, mysqldb.TableName{Schema: info.Schema, Name: info.Name}); err != nil {
 			return 0, err
 		}
 	}
-	m, err := s.parts.server.Mapping(info, info.Table)
-	if err != nil {
-		return 0, err
-	}
-	query, err := m.ScanRows(nil, after, scrubPiece)
-	if err != nil {
-		return 0, err
-	}
 	var places []checksum.Place
-	var found []checksum.Found
-	var keys [][]row.Value
-	n := 0
-	err = mysqldb.QueryRows(ctx, s.parts.server.DB, string(query), info.Table, allColumns(info.Table), func(values []row.Value) error {
-		n++
-		key, failed := info.Key(values)
-		if failed != nil {
-			return failed
-		}
-		at.After = keyBytes(info.Table, values)
-		if s.cfg.owned(row.Shard(info.String(), key, s.cfg.Shards)) {
-			places = append(places, checksum.Place{Table: info.String(), Key: key})
-			found = append(found, checksum.Found{Exists: true, Digest: info.Digest(key, values), Columns: info.ColumnsID()})
-			keys = append(keys, keyValues(info.Table, values))
-		}
-		return nil
+	var rows [][]row.Value
+	n, after, err := p.parts.scan(ctx, p.cfg, p.parts.server.DB, info, p.at.After, p.size, func(key row.Key, values []row.Value) {
+		places = append(places, checksum.Place{Table: info.String(), Key: key})
+		rows = append(rows, values)
 	})
 	if err != nil {
 		return n, err
 	}
-	entries, had, err := s.parts.ledger.Lookup(places)
+	entries, had, err := p.parts.ledger.Lookup(places)
 	if err != nil {
 		return n, err
 	}
 	var doubts []doubt
+	var adopted []checksum.Sighting
 	for i := range places {
-		if differs(entries[i], had[i], found[i]) != "" {
-			doubts = append(doubts, doubt{places[i], keys[i]})
+		f := checksum.Found{Exists: true, Digest: info.Digest(places[i].Key, rows[i]), Columns: info.ColumnsID(), Generation: p.looks.generation}
+		if had[i] && !entries[i].Deleted {
+			p.meet(places[i])
+		}
+		switch v := p.judge(&p.looks, entries[i], had[i], &f, info.Table, places[i].Key, rows[i]); {
+		case v.kind == "" && !v.adopt:
+		case v.adopt && entries[i].Digest == f.Digest:
+			f.Label = entries[i].Label
+			adopted = append(adopted, checksum.Sighting{Place: places[i], Was: entries[i], Had: true, Found: f})
+		default:
+			doubts = append(doubts, doubt{places[i], keyValues(info.Table, rows[i])})
 		}
 	}
-	at.Rows += uint64(n)
-	if n < scrubPiece {
-		at.After, at.Entries = nil, true
+	if err = p.adopt(info, adopted); err != nil {
+		return n, err
 	}
-	return n, s.confirm(ctx, info, doubts)
+	p.at.Rows += uint64(n)
+	p.at.After = after
+	if n < p.size {
+		p.at.After, p.at.Entries = nil, true
+	}
+	return n, p.confirm(ctx, info, doubts)
 }
 
-// entries goes over the next entries of live rows, and looks closer at those whose row is not there.
-func (s *scrub) entries(ctx context.Context, info *mysqldb.TableInfo, at *scrubbed) (int, error) {
-	for at.Shard < s.cfg.Shards && !s.cfg.owned(at.Shard) {
-		at.Shard++
+// adopt enters rows that are what their entries say, whose entries are from before an ALTER TABLE.
+func (p *scrubPass) adopt(info *mysqldb.TableInfo, rows []checksum.Sighting) error {
+	if len(rows) == 0 {
+		return nil
 	}
-	if at.Shard >= s.cfg.Shards {
-		return 0, nil
-	}
-	snapshot, err := s.parts.ledger.Snapshot(info.String(), at.Shard)
-	if err != nil {
-		return 0, err
-	}
-	doubts, more := map[row.Key]doubt{}, false
-	var images [][]row.Value
-	var last row.Key
-	var unreadable error
-	err = snapshot.Each(row.Key(at.Key), func(key row.Key, e checksum.Entry) bool {
-		if key == row.Key(at.Key) || e.Deleted {
-			return true
-		}
-		if len(images) >= scrubPiece {
-			more = true
-			return false
-		}
-		last = key
-		values, failed := info.KeyValues(key, []byte(e.Label))
-		if failed != nil {
-			unreadable = failed // the primary key was altered: the entry is of a row that was
-			return true
-		}
-		doubts[key] = doubt{checksum.Place{Table: info.String(), Key: key}, values}
-		images = append(images, values)
-		return true
-	})
-	if err = errors.Join(err, snapshot.Close()); err != nil {
-		return 0, err
-	}
-	if unreadable != nil {
-		s.cfg.Log.Debug("an entry has a key that is none of the table's", zap.Stringer("table", info), zap.Error(unreadable))
-	}
-	if err = s.present(ctx, info, images, func(key row.Key) { delete(doubts, key) }); err != nil {
-		return len(images), err
-	}
-	list := make([]doubt, 0, len(doubts))
-	for _, d := range doubts {
-		list = append(list, d)
-	}
-	if at.Key = []byte(last); !more {
-		at.Shard, at.Key = at.Shard+1, nil
-	}
-	return len(images), s.confirm(ctx, info, list)
-}
-
-// present tells which of the rows are there.
-func (s *scrub) present(ctx context.Context, info *mysqldb.TableInfo, images [][]row.Value, there func(row.Key)) error {
-	m, err := mysqldb.NewKeyMapping(s.parts.server.Flavor, info)
-	if err != nil {
-		return err
-	}
-	for len(images) > 0 {
-		query, n, err := m.ReadRows(nil, images, false)
-		if err != nil {
-			return err
-		}
-		err = mysqldb.QueryRows(ctx, s.parts.server.DB, string(query), info.Table, allColumns(info.Table), func(values []row.Value) error {
-			key, failed := info.Key(values)
-			there(key)
-			return failed
-		})
-		if err != nil {
-			return err
-		}
-		images = images[n:]
-	}
-	return nil
+	p.parts.ledger.Describe(info.ColumnsID(), info.DigestedColumns())
+	n, err := p.parts.ledger.Adopt(rows)
+	p.at.Adopted += uint64(n)
+	return err
 }
 
 // confirm looks at rows under their locks, and marks those that are not what the ledger says.
-func (s *scrub) confirm(ctx context.Context, info *mysqldb.TableInfo, doubts []doubt) error {
+func (p *scrubPass) confirm(ctx context.Context, info *mysqldb.TableInfo, doubts []doubt) error {
 	for len(doubts) > 0 {
 		const atOnce = 50 // rows that are locked
 		n := min(len(doubts), atOnce)
@@ -160,20 +86,24 @@ func (s *scrub) confirm(ctx context.Context, info *mysqldb.TableInfo, doubts []d
 		for i, d := range doubts[:n] {
 			places[i], images[i] = d.place, d.values
 		}
-		before, had, err := s.parts.ledger.Lookup(places)
+		ledger := p.parts.ledger
+		l := look{ledger.Generation(p.table), ledger.Alterations(p.table)}
+		before, had, err := ledger.Lookup(places)
 		if err != nil {
 			return err
 		}
-		read, err := s.rows.lockedRows(ctx, s.parts, info, images)
+		read, err := p.rows.lockedRows(ctx, p.parts, info, images)
 		if err != nil {
 			return err
 		}
 		for i := range places {
-			f := checksum.Found{Columns: info.ColumnsID()}
-			if values, ok := read[places[i].Key]; ok {
+			f := checksum.Found{Columns: info.ColumnsID(), Generation: l.generation}
+			values, there := read[places[i].Key]
+			if there {
 				f.Exists, f.Digest, f.Label = true, info.Digest(places[i].Key, values), string(info.KeyLabel(values))
 			}
-			if err := s.mark(places[i], before[i], had[i], f); err != nil {
+			s := checksum.Sighting{Place: places[i], Was: before[i], Had: had[i], Found: f}
+			if err := p.settle(info, &s, p.judge(&l, before[i], had[i], &f, info.Table, places[i].Key, values)); err != nil {
 				return err
 			}
 		}
@@ -182,35 +112,42 @@ func (s *scrub) confirm(ctx context.Context, info *mysqldb.TableInfo, doubts []d
 	return nil
 }
 
-func (s *scrub) mark(at checksum.Place, e checksum.Entry, had bool, f checksum.Found) error {
-	kind := differs(e, had, f)
-	if kind == "" {
+// settle enters what a row was found to be.
+func (p *scrubPass) settle(info *mysqldb.TableInfo, s *checksum.Sighting, v verdict) error {
+	switch {
+	case v.adopt:
+		return p.adopt(info, []checksum.Sighting{*s})
+	case v.kind == "":
 		return nil
 	}
-	marked, err := s.parts.ledger.Suspect(at, e, had, f)
+	marked, err := p.parts.ledger.Suspect(s, v.ddl != "")
 	if err != nil || !marked {
 		return err
 	}
-	s.cfg.Metrics.scrub.found.WithLabelValues(at.Table, kind).Inc()
-	s.cfg.Log.Warn("a row was changed past the binlog (sql_log_bin=0, a restore, a damaged page?): it is compared with the other regions'",
-		zap.String("table", at.Table), zap.String("kind", kind), zap.Stringer("version", e.Version))
-	s.show(at.Table, func(p *ScrubProgress) { p.Found++ })
+	if p.at.Found == nil {
+		p.at.Found = map[string]uint64{}
+	}
+	p.at.Found[v.kind]++
+	p.show(p.table, func(s *ScrubProgress) {
+		found := map[string]uint64{v.kind: 1} // readers have the old one
+		for kind, n := range s.Found {
+			found[kind] += n
+		}
+		s.Found = found
+	})
+	cause := "unknown"
+	if v.ddl != "" {
+		p.at.DDL, cause = v.ddl, "ddl"
+	}
+	p.cfg.Metrics.scrub.found.WithLabelValues(p.table, v.kind, cause).Inc()
 	return nil
 }
 
-// differs says how a row differs from its entry; "": it does not, as far as one can tell.
-func differs(e checksum.Entry, had bool, f checksum.Found) string {
-	live := had && !e.Deleted
-	switch {
-	case f.Exists && !live:
-		return "extra"
-	case !f.Exists && live:
-		return "missing"
-	case f.Exists && e.Columns == f.Columns && e.Digest != f.Digest:
-		return "different"
-	default:
-		return ""
-	}
+// addKey counts a key in its bucket.
+func addKey(sums *[checksum.Buckets]checksum.Sum, key row.Key) {
+	b := &sums[checksum.BucketOf(key)]
+	b.Rows++
+	b.Digests += xxhash.Sum64String("scrub" + string(key)) // another hash than the bucket's
 }
 
 func keyValues(t *row.Table, image []row.Value) []row.Value {

@@ -92,8 +92,8 @@ func TestScrub_RaisesNoFalseAlarm(t *testing.T) {
 	eventually(t, "each region has been read again several times", func() error {
 		for _, g := range r.list {
 			for _, p := range g.syncer.Status().Scrub {
-				if p.LastDone != nil && last[g.name] != p.LastDone.String() {
-					last[g.name] = p.LastDone.String()
+				if p.Covered != nil && last[g.name] != p.Covered.String() {
+					last[g.name] = p.Covered.String()
 					covered[g.name]++
 				}
 			}

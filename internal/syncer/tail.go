@@ -9,8 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"meridian/internal/binlog"
+	"meridian/internal/checksum"
 	"meridian/internal/mysqldb"
-	"meridian/internal/propagate"
 	"meridian/internal/retry"
 )
 
@@ -23,8 +23,8 @@ func newCapture(s *Syncer, p *parts, known map[stampKey]stamp) *Capture {
 			Ahead: func() time.Duration { return time.Duration(s.ahead.Load()) },
 		},
 		ledger: p.ledger, publisher: p.publisher, versions: c.Tables, clock: c.Clock, log: c.Log, metrics: &c.Metrics.capture,
-		schema:   func(e *binlog.SchemaEvent) { s.schemaChanged(p.target, e) },
-		flushing: p.flushing, turn: make(chan struct{}, 1), known: known, tip: p.tip, frozenAt: c.Clock.Now(),
+		schema:   func(e *binlog.SchemaEvent) error { return s.schemaChanged(p, e) },
+		flushing: p.flushing, turn: make(chan struct{}, 1), described: map[uint64]bool{}, known: known, tip: p.tip, frozenAt: c.Clock.Now(),
 	}
 }
 
@@ -82,14 +82,36 @@ func (s *Syncer) tailEnded(err error) error {
 	return err
 }
 
-// schemaChanged announces a DDL statement: never replayed by itself.
-func (s *Syncer) schemaChanged(target *propagate.MySQLTarget, e *binlog.SchemaEvent) {
+// schemaChanged announces a DDL statement, which is never replayed by itself, and notes in the ledger what it may have done to
+// rows: entries from before it are judged accordingly (scrub).
+func (s *Syncer) schemaChanged(p *parts, e *binlog.SchemaEvent) error {
 	table := fmt.Sprintf("%s.%s", e.Schema, e.Table)
-	target.Forget(e.Schema, e.Table)
+	p.target.Forget(e.Schema, e.Table)
+	a := checksum.Alteration{Kind: e.Kind.String(), Seen: s.cfg.Clock.Now().UTC(), Rewrites: e.RewritesRows}
+	if e.RemovesRows {
+		whole := e.Kind == binlog.Truncate || e.Kind == binlog.Drop || e.Kind == binlog.DropSchema || e.Kind == binlog.Create
+		a.Removes, a.Brings, a.Rewrites = true, !whole, a.Rewrites || !whole
+	}
+	if a.Removes || a.Rewrites {
+		if err := p.ledger.Alter(e.Schema, e.Table, a); err != nil {
+			return err
+		}
+	}
+	if e.Kind == binlog.Rename {
+		p.target.Forget(e.ToSchema, e.ToTable)
+		if err := p.ledger.Alter(e.ToSchema, e.ToTable, a); err != nil {
+			return err
+		}
+	}
+	select {
+	case p.altered <- struct{}{}:
+	default: // it is known already
+	}
 	s.cfg.Metrics.schema.WithLabelValues(table, e.Kind.String()).Inc()
 	log := s.cfg.Log.Info
 	if e.RemovesRows {
 		log = s.cfg.Log.Warn
 	}
 	log("a DDL statement on a replicated table: it is not replayed in other regions", zap.String("region", s.cfg.Region), zap.String("table", table), zap.Stringer("kind", e.Kind))
+	return nil
 }

@@ -1,0 +1,92 @@
+package syncer
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// ScanProgress is how far the first reading of a table has come.
+type ScanProgress struct {
+	Table         string  `json:"table"`
+	Rows          uint64  `json:"rows"`           // read so far
+	EstimatedRows uint64  `json:"estimated_rows"` // that the table has, as the server guesses
+	RowsPerSecond float64 `json:"rows_per_second"`
+	SecondsLeft   float64 `json:"seconds_left"`
+	Paused        string  `json:"paused,omitempty"` // why it waits
+	Done          bool    `json:"done"`
+}
+
+// scanProgress is that of all tables.
+type scanProgress struct {
+	mu     sync.Mutex
+	tables map[string]*ScanProgress
+	looked bool // all tables have been looked for once
+}
+
+// show notes how far a scan is.
+func (p *scanProgress) show(m *Metrics, table string, at scanned, estimate uint64, rate float64) ScanProgress {
+	s := ScanProgress{Table: table, Rows: at.Rows, EstimatedRows: max(estimate, at.Rows), RowsPerSecond: rate, Done: at.Done && !at.Sweep}
+	if !s.Done && rate > 0 {
+		s.SecondsLeft = float64(s.EstimatedRows-at.Rows) / rate
+	}
+	m.baseline.WithLabelValues(table).Set(float64(at.Rows))
+	m.baselineLeft.WithLabelValues(table).Set(s.SecondsLeft)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tables[table] = &s
+	return s
+}
+
+func (p *scanProgress) pause(table, reason string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.tables[table]; s != nil {
+		with := *s
+		with.Paused = reason
+		p.tables[table] = &with
+	}
+}
+
+// keep forgets the tables that are not there any more.
+func (p *scanProgress) keep(there map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for table := range p.tables {
+		if !there[table] {
+			delete(p.tables, table)
+		}
+	}
+	p.looked = true
+}
+
+// Progress gives how far each table's scan has come, by table.
+func (b *baseline) Progress() []ScanProgress {
+	p := &b.shown
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]ScanProgress, 0, len(p.tables))
+	for _, s := range p.tables {
+		list = append(list, *s)
+	}
+	slices.SortFunc(list, func(a, b ScanProgress) int { return strings.Compare(a.Table, b.Table) })
+	return list
+}
+
+// lookedAround tells whether all tables have been looked for: one that is in no progress then is gone.
+func (b *baseline) lookedAround() bool {
+	b.shown.mu.Lock()
+	defer b.shown.mu.Unlock()
+	return b.shown.looked
+}
+
+// keyID gives what the keys of a table's entries are made from, as inspect.Table has it.
+func (b *baseline) keyID(table string) string {
+	var at scanned
+	if note := b.parts.ledger.Note(noteOf(table)); note == nil || json.Unmarshal(note, &at) != nil || at.Key == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", at.Key)
+}
