@@ -59,11 +59,13 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s answers %d: %s", e.URL, e.Status, e.Detail)
 }
 
-// Is tells that a region which is not ready has said so, or that there is no such thing.
+// Is tells that a region which is not ready, or busy, has said so, or that there is no such thing.
 func (e *RefusedError) Is(target error) bool {
 	switch target {
 	case ErrNotReady:
 		return e.Status == http.StatusServiceUnavailable
+	case ErrBusy:
+		return e.Status == http.StatusConflict
 	case ErrNoScrub, ErrUnknownTable:
 		return e.Status == http.StatusNotFound
 	default:

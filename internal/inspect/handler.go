@@ -147,6 +147,8 @@ func answer(f func(q *http.Request) (any, error)) http.Handler {
 			problem(w, http.StatusNotFound, err)
 		case errors.Is(err, ErrNotReady):
 			problem(w, http.StatusServiceUnavailable, err)
+		case errors.Is(err, ErrBusy):
+			problem(w, http.StatusConflict, err)
 		case err != nil:
 			problem(w, http.StatusInternalServerError, err)
 		default:

@@ -117,12 +117,7 @@ func NewKeyMapping(flavor Flavor, target *TableInfo) (*Mapping, error) {
 	if len(target.PrimaryKey) == 0 {
 		return nil, &KeyMismatchError{Table: target.String()}
 	}
-	columns := make([]row.Column, len(target.PrimaryKey))
-	order := make([]int, len(columns))
-	for i, at := range target.PrimaryKey {
-		columns[i], order[i] = target.Columns[at], i
-	}
-	m := &Mapping{flavor: flavor, target: target, source: row.NewTable(target.Schema, target.Name, columns, order),
+	m := &Mapping{flavor: flavor, target: target, source: target.KeyOnly(),
 		name: tableName(target.Table), maxRows: DefaultStatementRows, maxBytes: DefaultStatementBytes}
 	m.mapKey(func(part int) int { return part })
 	return m, nil

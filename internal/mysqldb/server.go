@@ -219,3 +219,22 @@ func (l driverLogger) Print(v ...any) {
 		l.log.Debug("mysql driver", zap.String("says", fmt.Sprint(v...)))
 	}
 }
+
+// ReadOnly gives the name of a setting by which the server refuses writes; "" when it takes them.
+func (s *Server) ReadOnly(ctx context.Context) (setting string, err error) {
+	rows, err := s.DB.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('read_only', 'super_read_only', 'offline_mode', 'innodb_read_only')")
+	if err != nil {
+		return "", fmt.Errorf("asking whether the server takes writes: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return "", fmt.Errorf("asking whether the server takes writes: %w", err)
+		}
+		if value != "OFF" && value != "0" {
+			setting = name // MariaDB's read_only has words for how much of it there is
+		}
+	}
+	return setting, rows.Err()
+}

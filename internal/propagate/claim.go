@@ -43,8 +43,8 @@ func (t *MySQLTarget) Claim(ctx context.Context, holder string, shards []int, so
 }
 
 func claimShard(ctx context.Context, tx *sql.Tx, holder string, shard int, sources []string, least uint64) (epoch uint64, err error) {
-	_, err = tx.ExecContext(ctx, "INSERT INTO `meridian`.`owner` (`shard`, `epoch`, `holder`, `since`) VALUES (?, ?, ?, CURRENT_TIMESTAMP(6)) "+
-		"ON DUPLICATE KEY UPDATE `epoch` = GREATEST(`epoch` + 1, VALUES(`epoch`)), `holder` = VALUES(`holder`), `since` = VALUES(`since`)", shard, least, holder)
+	_, err = tx.ExecContext(ctx, "INSERT INTO `meridian`.`owner` (`shard`, `epoch`, `holder`, `since`, `batch`) VALUES (?, ?, ?, CURRENT_TIMESTAMP(6), '') "+
+		"ON DUPLICATE KEY UPDATE `epoch` = GREATEST(`epoch` + 1, VALUES(`epoch`)), `holder` = VALUES(`holder`), `since` = VALUES(`since`), `batch` = ''", shard, least, holder)
 	if err != nil {
 		return 0, err
 	}

@@ -166,10 +166,12 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 	change := c.item.Message.Change
 	verdict := rule.Resolve(here, c.incoming, conflict.Have{Known: k.Found, Version: k.Version})
 	outcome := verdict.Outcome
-	if outcome == conflict.Duplicate && c.item.Message.Kind == envelope.Repair {
+	kind := c.item.Message.Kind
+	if outcome == conflict.Duplicate && (kind == envelope.Repair || kind == envelope.Seed && k.Suspect) {
 		outcome = conflict.Write // a repair wins against its own version: the row itself is in doubt
 	}
-	if verdict.Concurrent && !c.repeated {
+	// What is published again was written long ago, and does not meet anything.
+	if verdict.Concurrent && !c.repeated && kind == envelope.Change {
 		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version, Offset: c.item.Offset}
 		if outcome == conflict.Write {
 			cf.Winner, cf.Loser = cf.Loser, cf.Winner
@@ -186,7 +188,7 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 	default:
 		d.plan.Counts.Applied++
 		d.applied = append(d.applied, c.item)
-		d.plan.Writes = append(d.plan.Writes, Write{Change: change, Expect: b.expect(change, c.item.Message.Kind, k)})
+		d.plan.Writes = append(d.plan.Writes, Write{Change: change, Expect: b.expect(change, kind, k)})
 		d.plan.Written = append(d.plan.Written, Written{
 			Table: at.Table, Key: at.Key, Op: change.Op, Version: change.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(),
 		})

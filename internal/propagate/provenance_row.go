@@ -22,27 +22,53 @@ func ReadProvenance(c *row.Change) (*Provenance, error) {
 	}
 	p := &Provenance{}
 	var batch []byte
-	for _, f := range []struct {
-		column string
-		kind   row.Kind
-		set    func(v row.Value)
-	}{
+	err := readFields(c, []field{
 		{"source", row.Text, func(v row.Value) { p.Source = string(v.Bytes) }},
 		{"shard", row.Uint, func(v row.Value) { p.Shard = int(v.Num) }},
 		{"next_offset", row.Uint, func(v row.Value) { p.Next = v.Num }},
 		{"epoch", row.Uint, func(v row.Value) { p.Epoch = v.Num }},
 		{"batch", row.Binary, func(v row.Value) { batch = v.Bytes }},
-	} {
-		i := c.Table.Column(f.column)
-		if i < 0 || c.After[i].Kind != f.kind {
-			return nil, fmt.Errorf("%w: column %s of %s is not as Meridian made it; run `syncer schema`", errBadBatch, f.column, c.Table)
-		}
-		f.set(c.After[i])
+	})
+	if err == nil {
+		p.Written, err = ParseBatch(batch)
 	}
-	written, err := ParseBatch(batch)
 	if err != nil {
 		return nil, err
 	}
-	p.Written = written
 	return p, nil
+}
+
+// ReadAdoption reads a change of the owner table: which rows of which shard its transaction gave a new version. There are none
+// where the shard was only claimed.
+func ReadAdoption(c *row.Change) (shard int, written []Written, err error) {
+	if c.After == nil {
+		return 0, nil, nil
+	}
+	var batch []byte
+	err = readFields(c, []field{
+		{"shard", row.Uint, func(v row.Value) { shard = int(v.Num) }},
+		{"batch", row.Binary, func(v row.Value) { batch = v.Bytes }},
+	})
+	if err == nil {
+		written, err = ParseBatch(batch)
+	}
+	return shard, written, err
+}
+
+// field is a column that is read, and what is done with its value.
+type field struct {
+	column string
+	kind   row.Kind
+	set    func(v row.Value)
+}
+
+func readFields(c *row.Change, fields []field) error {
+	for _, f := range fields {
+		i := c.Table.Column(f.column)
+		if i < 0 || c.After[i].Kind != f.kind {
+			return fmt.Errorf("%w: column %s of %s is not as Meridian made it; run `syncer schema`", errBadBatch, f.column, c.Table)
+		}
+		f.set(c.After[i])
+	}
+	return nil
 }

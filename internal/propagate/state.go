@@ -17,7 +17,8 @@ const (
 //
 //	provenance   one row per (source region, shard): how far its topic is applied, the fingerprint of the record before that
 //	             place, by which epoch, the counts, and what the last apply transaction wrote (Provenance.Batch). Every apply transaction begins with its update.
-//	owner        one row per shard: the epoch of the process that owns it.
+//	owner        one row per shard: the epoch of the process that owns it, and which rows its last adoption gave a new version
+//	             (batch, as in provenance). Every adoption begins with its update.
 //	parked       what could not be applied, known by its place in the source's topic, and what could not be published, at
 //	             offset 0 and known by own_change (changeID): kept until it can, or until a person decides.
 func StateSchema() []string {
@@ -46,6 +47,8 @@ func StateSchema() []string {
 			"  `epoch` BIGINT UNSIGNED NOT NULL,\n" +
 			"  `holder` VARCHAR(255) NOT NULL,\n" +
 			"  `since` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
+			"  `adoptions` BIGINT UNSIGNED NOT NULL DEFAULT 0,\n" +
+			"  `batch` LONGBLOB NOT NULL,\n" +
 			"  PRIMARY KEY (`shard`)\n" +
 			") ENGINE=InnoDB",
 		"CREATE TABLE IF NOT EXISTS `meridian`.`parked` (\n" +

@@ -131,3 +131,13 @@ var keyKinds = map[Type]Kind{
 	TypeDecimal: Decimal, TypeFloat: Float, TypeDouble: Double, TypeBit: Bit, TypeBinary: Binary, TypeDate: Date, TypeTime: Time,
 	TypeDatetime: Datetime, TypeTimestamp: Timestamp,
 }
+
+// KeyOnly is the table with the columns of its primary key alone, in the key's order: images of its rows are key values.
+func (t *Table) KeyOnly() *Table {
+	columns := make([]Column, len(t.PrimaryKey))
+	order := make([]int, len(columns))
+	for i, at := range t.PrimaryKey {
+		columns[i], order[i] = t.Columns[at], i
+	}
+	return NewTable(t.Schema, t.Name, columns, order)
+}

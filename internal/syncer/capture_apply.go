@@ -25,7 +25,11 @@ type applying struct {
 func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
 	first := !t.began
 	t.began = true
-	if rows.Table.Name != propagate.TableProvenance {
+	switch rows.Table.Name {
+	case propagate.TableProvenance:
+	case propagate.TableOwner:
+		return c.adopted(t, rows, first)
+	default:
 		return nil
 	}
 	for i := range rows.Changes {
@@ -40,19 +44,37 @@ func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
 		if owned {
 			t.applied[checksum.SourceShard{Source: p.Source, Shard: p.Shard}] = p.Next
 		}
-		if !first || len(p.Written) == 0 || t.apply != nil {
-			continue
+		if first && len(p.Written) > 0 && t.apply == nil {
+			t.apply = newApplying(p.Written, !owned)
 		}
-		a := &applying{foreign: !owned, written: map[propagate.Place]*propagate.Written{}, done: map[propagate.Place]bool{}}
-		for j := range p.Written {
-			w := &p.Written[j]
-			at := propagate.Place{Table: w.Table, Key: w.Key}
-			a.written[at] = w
-			a.order = append(a.order, at)
-		}
-		t.apply = a
 	}
 	return nil
+}
+
+// adopted takes an adoption (see Adopt): like an apply transaction it says which rows have which version from here on. It writes
+// none, so that all are entered at its end.
+func (c *Capture) adopted(t *transaction, rows *binlog.Rows, first bool) error {
+	for i := range rows.Changes {
+		shard, written, err := propagate.ReadAdoption(&rows.Changes[i])
+		if err != nil {
+			return fmt.Errorf("transaction %s: %w", t.begin.GTID, err)
+		}
+		if first && len(written) > 0 && t.apply == nil {
+			t.apply = newApplying(written, !c.cfg.Owned(shard))
+		}
+	}
+	return nil
+}
+
+func newApplying(written []propagate.Written, foreign bool) *applying {
+	a := &applying{foreign: foreign, written: map[propagate.Place]*propagate.Written{}, done: map[propagate.Place]bool{}}
+	for i := range written {
+		w := &written[i]
+		at := propagate.Place{Table: w.Table, Key: w.Key}
+		a.written[at] = w
+		a.order = append(a.order, at)
+	}
+	return a
 }
 
 // replay enters a row that an apply transaction wrote. The binlog shows what was really written: a trigger, a truncation

@@ -20,6 +20,7 @@ func (r *regions) verifier() *verify.Verifier {
 	for _, g := range r.list {
 		mux := http.NewServeMux()
 		inspect.Mount(mux.Handle, g.syncer.Inspector(), true)
+		inspect.MountMender(mux.Handle, g.syncer.Mender())
 		server := httptest.NewServer(mux)
 		r.t.Cleanup(server.Close)
 		cluster[g.name] = []inspect.Region{inspect.NewClient(server.URL, server.Client(), nil)}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -204,16 +203,12 @@ func (i inspector) rowsAsOf(ctx context.Context, table string, keys []inspect.Ke
 	if err != nil {
 		return nil, err
 	}
-	schema, name, _ := strings.Cut(table, ".")
-	if !i.s.cfg.Tables.Match(schema, name) {
-		return nil, fmt.Errorf("table %s is not replicated: %w", table, mysqldb.ErrNoTable)
-	}
-	info, err := p.target.Schema().Table(ctx, schema, name)
-	if errors.Is(err, mysqldb.ErrNoTable) {
+	info, err := i.table(ctx, p, table)
+	if errors.Is(err, errGone) {
 		return i.rowsOfNone(ctx, p, table, keys)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading rows of %s: %w", table, err)
+		return nil, err
 	}
 	generation := p.ledger.Generation(table)
 	places := make([]checksum.Place, len(keys))
@@ -291,15 +286,29 @@ func (i inspector) rowsOfNone(ctx context.Context, p *parts, table string, keys 
 // lockedRows reads rows under their locks, and waits until the tailer has passed what was in the binlog then. The rows are what
 // info says: while they were read nobody could alter the table, and it was not altered before.
 func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.TableInfo, images [][]row.Value) (map[row.Key][]row.Value, error) {
-	m, err := mysqldb.NewKeyMapping(p.server.Flavor, info)
-	if err != nil {
-		return nil, err
-	}
 	tx, err := p.server.DB.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("reading rows of %s: %w", info, err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
+	found, err := i.readRows(ctx, p, tx, info, images)
+	if err != nil {
+		return nil, err
+	}
+	at, err := p.server.Coordinates(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	_ = tx.Rollback() // as above; the locks are not needed any more
+	return found, p.ledger.WaitPassed(ctx, at)
+}
+
+// readRows reads rows under their locks, in a transaction. They are what info says, as lockedRows has it.
+func (i inspector) readRows(ctx context.Context, p *parts, tx mysqldb.Queryer, info *mysqldb.TableInfo, images [][]row.Value) (map[row.Key][]row.Value, error) {
+	m, err := mysqldb.NewKeyMapping(p.server.Flavor, info)
+	if err != nil {
+		return nil, err
+	}
 	found := map[row.Key][]row.Value{}
 	for len(images) > 0 {
 		query, n, failed := m.ReadRows(nil, images, true)
@@ -322,12 +331,7 @@ func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.Table
 		}
 		return nil, err
 	}
-	at, err := p.server.Coordinates(ctx, tx)
-	if err != nil {
-		return nil, err
-	}
-	_ = tx.Rollback() // as above; the locks are not needed any more
-	return found, p.ledger.WaitPassed(ctx, at)
+	return found, nil
 }
 
 // parked gives the states of the parked changes to rows.

@@ -35,6 +35,9 @@ func (o *observer) Committed(r propagate.Report) {
 	now := o.s.cfg.Clock.Now()
 	reach := m.reach.WithLabelValues(r.Source, here)
 	for _, it := range r.Applied {
+		if it.Message.Kind != envelope.Change {
+			continue // it was written long ago, and is only now published again
+		}
 		reach.Observe(now.Sub(time.UnixMicro(it.Message.Source.CommitTime)).Seconds())
 	}
 	for _, cf := range r.Conflicts {
@@ -87,7 +90,7 @@ func (s *Syncer) answered(shard int, err error) {
 // not when it is sent: while the bus is away nothing that is captured gets out.
 func (s *Syncer) acknowledged(m *envelope.Message) {
 	switch {
-	case m.Change != nil:
+	case m.Kind == envelope.Change:
 		s.cfg.Metrics.delay.Observe(s.cfg.Clock.Now().Sub(time.UnixMicro(m.Source.CommitTime)).Seconds())
 	case m.Watermark != nil:
 		s.health.setCaptured(m.Watermark.Shard, time.UnixMicro(m.Watermark.Time))

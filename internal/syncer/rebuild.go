@@ -222,7 +222,9 @@ func (r *rebuild) collect(ctx context.Context, executed string) error {
 	}
 	for shard, end := range r.ends {
 		err := r.s.eachOwn(ctx, r.p.home, shard, -1, end, 0, func(_ int64, m *envelope.Message) error {
-			if m.Kind == envelope.Change && !has.Contains(m.Source.GTID) {
+			// A row that was published again carries no transaction: its version may be one that this region adopted.
+			again := m.Change != nil && m.Kind != envelope.Change && m.Change.Version.Region == r.s.cfg.Region
+			if m.Kind == envelope.Change && !has.Contains(m.Source.GTID) || again {
 				at := placeOf(m.Change)
 				r.floors[at] = max(r.floors[at], m.Change.Version.Time)
 			}

@@ -228,7 +228,7 @@ func (c *comparison) look(ctx context.Context) {
 // giveUp tells of what has not been proven in time.
 func (c *comparison) giveUp(ctx context.Context) {
 	for p, d := range c.pending {
-		u := Unproven{Table: p.table, Reason: d.reason}
+		u := Unproven{Table: p.table, Reason: d.reason, place: p}
 		rows := c.rows(ctx, spot{p.table, p.shard}, []*difference{d})
 		for _, r := range rows {
 			if len(r.Rows) > 0 {

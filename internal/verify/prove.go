@@ -189,7 +189,7 @@ func (c *comparison) rows(ctx context.Context, at spot, list []*difference) map[
 
 // confirmed judges a difference by the rows themselves.
 func (c *comparison) confirmed(d *difference, s state, read map[string]*inspect.Row) (*Finding, verdictOf) {
-	f := &Finding{Table: d.table, Regions: map[string]RegionView{}, place: d.place}
+	f := &Finding{Table: d.table, Regions: map[string]RegionView{}, place: d.place, label: d.label}
 	equal := true
 	var first *inspect.Row
 	for _, region := range slices.Sorted(maps.Keys(s)) {

@@ -46,6 +46,7 @@ type Finding struct {
 	Parked string `json:"parked,omitempty"`
 
 	place place
+	label []byte // of the key
 }
 
 // RegionView is a row as one region's ledger has it.
@@ -63,6 +64,8 @@ type Unproven struct {
 	Table  string   `json:"table"`
 	Key    []string `json:"key"`
 	Reason string   `json:"reason"`
+
+	place place
 }
 
 // Unreachable is a region, or one process of it, that could not be asked.
