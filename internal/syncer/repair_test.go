@@ -251,7 +251,7 @@ func TestRepair_LeavesARegionAloneThatIsReadOnly(t *testing.T) {
 	v := r.verifier()
 	plan := verify.MakePlan(r.waitDrift(v, 1), verify.PlanOptions{MaxRows: 10})
 	b.exec("SET GLOBAL read_only = ON")
-	t.Cleanup(func() { b.db.Exec("SET GLOBAL read_only = OFF") })
+	defer b.exec("SET GLOBAL read_only = OFF")
 	done := r.repair(v, plan, verify.Refused)
 	if want := "the database of b is read-only (read_only is ON): nothing can be written there"; done.Rows[0].Detail != want {
 		t.Errorf("it says %q", done.Rows[0].Detail)
