@@ -20,6 +20,9 @@ type Mender interface {
 	Writable(ctx context.Context) (*Writable, error)
 }
 
+// MaxOrder bounds the rows of one order: they are locked for a moment, and capture waits while they are put on the bus.
+const MaxOrder = 500
+
 // Order is which rows of a table are to be mended. All of them are of shards that the asked process owns.
 type Order struct {
 	Table string   `json:"table"`
@@ -116,8 +119,8 @@ func readOrder(q *http.Request) (*Order, error) {
 	if err := d.Decode(order); err != nil {
 		return nil, &badQuestion{"the order cannot be read: " + err.Error()}
 	}
-	if order.Table == "" || len(order.Rows) == 0 || len(order.Rows) > MaxKeys {
-		return nil, &badQuestion{fmt.Sprintf("an order names a table and 1 to %d rows", MaxKeys)}
+	if order.Table == "" || len(order.Rows) == 0 || len(order.Rows) > MaxOrder {
+		return nil, &badQuestion{fmt.Sprintf("an order names a table and 1 to %d rows", MaxOrder)}
 	}
 	if order.As != AsRepair && order.As != AsSeed {
 		return nil, &badQuestion{fmt.Sprintf("as=%q is neither %s nor %s", order.As, AsRepair, AsSeed)}

@@ -63,12 +63,19 @@ func (p *pulse) beat(ctx context.Context) error {
 	}
 	p.beaten()
 	ends := p.publisher.Ends()
+	// Where something was lost here (a warning), what this region has passed it need not have: the others keep their tombstones until
+	// a person has compared the rows. Without them what the region missed to delete would be the newest that there is.
+	missed := len(p.ledger.Warnings()) > 0
 	for shard, epoch := range p.epochs {
+		var applied map[string]int64
+		if !missed {
+			applied = p.words.Of(shard)
+		}
 		m := &envelope.Message{
 			Kind: envelope.Watermark, Epoch: epoch,
 			Source: envelope.Source{Region: p.region, CommitTime: now.UnixMicro()},
 			Time:   p.clock.Now().UnixMilli(), Watermark: &envelope.WatermarkMark{
-				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: p.words.Of(shard), Checkpoint: p.words.Checkpoint(),
+				Region: p.region, Shard: shard, Epoch: epoch, Time: now.UnixMicro(), Applied: applied, Checkpoint: p.words.Checkpoint(),
 				Published: ends[shard],
 			},
 		}

@@ -78,6 +78,10 @@ func (f *Finding) plan(from string) (p PlannedRow, left string) {
 		if f.Winner == "" {
 			return p, "no rule says which region is right: look at the row (verifier explain), then `verifier repair --from REGION`, or `verifier review resolve`"
 		}
+		if f.unknown() {
+			return p, fmt.Sprintf("only %s has the row, and nobody knows whether the others have deleted it or never had it: "+
+				"`verifier seed --from %s --into REGION` copies such rows, `verifier repair --from REGION` says who is right", f.Winner, f.Winner)
+		}
 		p.Why = fmt.Sprintf("%s has the newest write (%s) and the row that belongs to it", f.Winner, f.Regions[f.Winner].Version)
 		if f.Regions[f.Winner].Deleted {
 			p.Why = fmt.Sprintf("%s has deleted the row, or never had it", f.Winner)
@@ -90,6 +94,15 @@ func (f *Finding) plan(from string) (p PlannedRow, left string) {
 	p.Source, p.Adopt = from, true
 	p.Why = from + " is to be right, as ordered: its row becomes the newest write"
 	return p, ""
+}
+
+// unknown tells whether the winner's row is from before Meridian came and others know nothing of it at all: a region that was
+// restored from a backup has rows like that which were deleted long ago, and their tombstones are gone.
+func (f *Finding) unknown() bool {
+	if w := f.Regions[f.Winner]; w.Deleted || !versionOf(w.Version).IsBaseline() {
+		return false
+	}
+	return slices.ContainsFunc(f.Wrong, func(region string) bool { return f.Regions[region].Version == "" })
 }
 
 // The circuit breaker. A table that was truncated, or filled from the wrong dump, must not be "repaired" by surprise, in either

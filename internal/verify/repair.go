@@ -114,7 +114,7 @@ func (r *Repaired) batches() [][]*RepairedRow {
 	}
 	var list [][]*RepairedRow
 	for _, k := range order {
-		list = slices.AppendSeq(list, slices.Chunk(by[k], inspect.MaxKeys))
+		list = slices.AppendSeq(list, slices.Chunk(by[k], inspect.MaxOrder))
 	}
 	return list
 }

@@ -1,0 +1,274 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"meridian/internal/inspect"
+	"meridian/internal/row"
+)
+
+// SeedOptions say which region is filled from which.
+type SeedOptions struct {
+	Into, From string
+	Match      func(table string) bool
+	// Progress hears how far it has come; it may be nil.
+	Progress func(SeedProgress)
+}
+
+// SeedProgress is how far a seed has come.
+type SeedProgress struct {
+	Table  string `json:"table"`
+	Pass   int    `json:"pass"`   // the first compares everything; each later one what may have been missed
+	Looked uint64 `json:"looked"` // rows of the donor that were looked at in this pass
+	Rows   uint64 `json:"rows"`   // of all of the donor's that there are
+	Sent   uint64 `json:"sent"`   // rows and tombstones that were put on the bus, in all passes
+}
+
+// Seeded says what a seed did.
+type Seeded struct {
+	Into, From string
+	Sent       uint64        `json:"sent"`
+	Passed     int           `json:"passes"`
+	Changed    uint64        `json:"changed"` // rows that were written while they were to be sent: their writes travel by themselves
+	Took       time.Duration `json:"-"`
+	// Left is what the two regions do not agree on afterwards, and no row of the donor's would end: see the reason.
+	Left []Unproven `json:"left"`
+}
+
+var errSeed = errors.New("nothing was seeded")
+
+// seedRows is about how many of a shard's rows are compared at once: it bounds what is in memory.
+const seedRows = 4000
+
+// seedShards is how many shards are seeded at the same time: an order waits for the tailer and for the bus.
+const seedShards = 4
+
+// Seed fills a region from another while both are in use: every row and tombstone of the donor's that the region lacks, or has an
+// older version of, is put on the donor's topic once more, with its version, and is applied like any change. What the region has
+// and the donor has not is left alone.
+//
+// It keeps no state: broken off and begun again, it sends what is still lacking. The first pass sends what is not there yet; the
+// later ones only what is proven not to be on its way, until nothing that was written before the seed began is lacking any more.
+// What is written meanwhile travels by itself.
+func (v *Verifier) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
+	began := v.Clock.Now()
+	s := &seeding{Verifier: v, o: o, began: began.UnixMicro(), done: &Seeded{Into: o.Into, From: o.From, Left: []Unproven{}}}
+	if o.Progress == nil {
+		s.o.Progress = func(SeedProgress) {}
+	}
+	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	for s.done.Passed = 1; ; s.done.Passed++ {
+		before := s.done.Sent
+		s.waiting, s.done.Left = 0, s.done.Left[:0]
+		if err := s.pass(ctx); err != nil {
+			return s.done, err
+		}
+		if s.waiting == 0 && s.done.Sent == before {
+			break
+		}
+		if err := v.Clock.Sleep(ctx, v.Pause); err != nil {
+			return s.done, err
+		}
+	}
+	s.done.Took = v.Clock.Now().Sub(began)
+	return s.done, nil
+}
+
+type seeding struct {
+	*Verifier
+	o     SeedOptions
+	began int64 // microseconds; what is written later is no matter of this seed
+
+	mu      sync.Mutex // guards what follows; Progress is called under it
+	at      SeedProgress
+	waiting uint64 // rows in this pass of which it is not known whether they are on their way
+	done    *Seeded
+}
+
+// check makes sure that both regions can be asked about everything, and that the one takes writes.
+func (s *seeding) check(ctx context.Context) error {
+	for _, region := range []string{s.o.Into, s.o.From} {
+		if s.Cluster[region] == nil {
+			return fmt.Errorf("%w: there is no region %q", errSeed, region)
+		}
+	}
+	if s.o.Into == s.o.From {
+		return fmt.Errorf("%w: %s cannot be filled from itself", errSeed, s.o.Into)
+	}
+	view, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	if why := notWritable(ctx, view, s.o.Into); why != "" {
+		return fmt.Errorf("%w: %s", errSeed, why)
+	}
+	return nil
+}
+
+func (s *seeding) look(ctx context.Context) (*view, error) {
+	two := Cluster{s.o.Into: s.Cluster[s.o.Into], s.o.From: s.Cluster[s.o.From]}
+	view, err := two.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(view.missing) > 0 {
+		return nil, fmt.Errorf("%w: %s cannot be asked: %s", errSeed, view.missing[0].Region, view.missing[0].Reason)
+	}
+	return view, nil
+}
+
+// pass goes over all tables once.
+func (s *seeding) pass(ctx context.Context) error {
+	view, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	tables := make([]string, 0, len(view.tables))
+	for table := range view.tables {
+		if s.o.Match(table) {
+			tables = append(tables, table)
+		}
+	}
+	slices.Sort(tables)
+	for _, table := range tables {
+		donor := view.tables[table][s.o.From]
+		if donor == nil || !donor.scanned {
+			return fmt.Errorf("%w of table %s: %s has not read all rows that were there before Meridian came; wait until it has (syncer status)", errSeed, table, s.o.From)
+		}
+		s.at = SeedProgress{Table: table, Pass: s.done.Passed, Sent: s.done.Sent}
+		for _, sum := range donor.sums {
+			s.at.Rows += sum.Rows
+		}
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(seedShards)
+		for shard := range view.shards {
+			g.Go(func() error { return s.shard(ctx, spot{table, shard}, donor.sums[shard].Rows) })
+		}
+		if err := g.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shard compares one shard, some buckets at a time. After the first pass those whose checksums are equal need not be looked at.
+func (s *seeding) shard(ctx context.Context, at spot, rows uint64) error {
+	view, err := s.look(ctx) // one of its own: it notes who could not be asked
+	if err != nil {
+		return err
+	}
+	c := &comparison{Verifier: s.Verifier, view: view, result: &Result{}, pending: map[place]*difference{}}
+	var buckets []int
+	if s.done.Passed > 1 {
+		buckets = c.buckets(ctx, at)
+	} else {
+		for b := range inspect.MaxBuckets {
+			buckets = append(buckets, b)
+		}
+	}
+	atOnce := int(max(1, min(inspect.MaxBuckets, seedRows*inspect.MaxBuckets/max(rows, 1))))
+	for some := range slices.Chunk(buckets, atOnce) {
+		all := c.entries(ctx, at, some)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		donor, target := all[s.o.From], all[s.o.Into]
+		if donor == nil || target == nil {
+			return fmt.Errorf("seeding %s from %s, table %s: %s; begin again to send the rest", s.o.Into, s.o.From, at.table, view.missing[0].Reason) //nolint:err113 // it is only told
+		}
+		wanted, waiting := s.lacking(donor, target)
+		if err := s.send(ctx, view, at, wanted); err != nil {
+			return err
+		}
+		s.report(func() {
+			s.waiting += waiting
+			s.note(at, donor, target)
+			s.at.Looked += uint64(len(donor.entries))
+			s.at.Sent = s.done.Sent
+			s.o.Progress(s.at)
+		})
+	}
+	return nil
+}
+
+func (s *seeding) report(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// lacking gives the donor's entries that are to be sent: those that the target lacks or has an older version of, and after the first
+// pass only where it is proven that they are not on their way.
+func (s *seeding) lacking(donor, target *answered) (wanted []inspect.Wanted, waiting uint64) {
+	why := lacks(target.at, donor.at, s.o.Into, s.o.From)
+	for key, e := range donor.entries {
+		have, version := target.entries[key], e.ParsedVersion()
+		switch {
+		case e.Suspect: // noted
+		case have != nil && !version.Newer(have.ParsedVersion()) && !have.Suspect: // it has it, or a newer one
+		case have == nil && e.Deleted && version.IsBaseline(): // where there is nothing, nothing older can be
+		case s.done.Passed > 1 && version.Time > s.began: // it travels by itself
+		case s.done.Passed > 1 && why != "":
+			waiting++
+		default:
+			wanted = append(wanted, inspect.Wanted{KeyRef: e.KeyRef, Version: e.Version, Deleted: e.Deleted})
+		}
+	}
+	return wanted, waiting
+}
+
+// note tells of rows that seeding leaves as they are.
+func (s *seeding) note(at spot, donor, target *answered) {
+	for key, e := range target.entries {
+		d := donor.entries[key]
+		switch {
+		case d == nil && live(e) && e.ParsedVersion().IsBaseline():
+			s.left(at, key, fmt.Sprintf("only %s has the row, and nobody knows when it was written: `verifier repair --from REGION` says who is right", s.o.Into))
+		case live(d) && live(e) && d.Version == e.Version && d.Columns == e.Columns && d.Digest != e.Digest && !d.Suspect && !e.Suspect:
+			s.left(at, key, "both have the row from before Meridian came, with other values: `verifier repair --from REGION` says who is right")
+		}
+	}
+	for key, d := range donor.entries {
+		if d.Suspect {
+			s.left(at, key, fmt.Sprintf("the row of %s was changed past the binlog: `verifier repair` it first", s.o.From))
+		}
+	}
+}
+
+// mostLeft bounds what is told of rows that are left.
+const mostLeft = 1000
+
+func (s *seeding) left(at spot, key row.Key, reason string) {
+	if len(s.done.Left) < mostLeft {
+		s.done.Left = append(s.done.Left, Unproven{Table: at.table, Reason: reason, place: place{at.table, at.shard, key}})
+	}
+}
+
+// send has rows published.
+func (s *seeding) send(ctx context.Context, view *view, at spot, wanted []inspect.Wanted) error {
+	for batch := range slices.Chunk(wanted, inspect.MaxOrder) {
+		answer, err := give(ctx, view.owner[s.o.From][at.shard], inspect.Order{Table: at.table, As: inspect.AsSeed, Rows: batch}, false)
+		if err != nil {
+			return fmt.Errorf("seeding %s from %s, table %s: %w; what was sent is sent, begin again to send the rest", s.o.Into, s.o.From, at.table, err)
+		}
+		s.report(func() {
+			for i, r := range answer.Rows {
+				if r.Outcome == inspect.Published {
+					s.done.Sent++
+				} else if s.done.Changed++; s.done.Passed > 1 { // a write that came in between would not be lacking any more
+					s.left(at, row.Key(batch[i].Key), r.Detail)
+				}
+			}
+		})
+	}
+	return nil
+}
