@@ -15,6 +15,8 @@ type commandLine struct {
 	command.Line
 
 	Compare compareCommand `cmd:"" help:"Compare all regions now: rows, equal, in flight, drifted, by table."`
+	Repair  repairCommand  `cmd:"" help:"Repair what has drifted, over the bus."`
+	Seed    seedCommand    `cmd:"" help:"Fill a region from another one, while both are in use."`
 	Version versionCommand `cmd:"" help:"Print version, commit and Go version."`
 }
 

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"meridian/internal/command"
+	"meridian/internal/config"
+	"meridian/internal/console"
+	"meridian/internal/verify"
+)
+
+type repairCommand struct {
+	tableFlag
+
+	From   string `placeholder:"REGION" help:"This region's rows are right, whoever has the newest write. Needs --yes."`
+	DryRun bool   `help:"Show the plan, and do nothing."`
+	Yes    bool   `help:"Do it also where so much differs that a person has to look first."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// Help adds the example.
+func (repairCommand) Help() string {
+	return "It compares all regions, and has the region that is right publish its rows again, with their versions, where others lack " +
+		"them: they are applied like any other change, so that a newer write always beats a repair. More than verify.max_repair_rows " +
+		"rows of a table, more than 1 % of it, or a table that is empty in one region wait for --yes: a truncated table must not be " +
+		"repaired by surprise. Rows where no rule says who is right are left, and listed. Exit code: 0 all regions are equal, " +
+		"3 something is left or held, 1 it could not be done everywhere, 2 wrong usage or configuration.\n\n" +
+		"Example:\n\n  verifier repair --dry-run\n  verifier repair\n  verifier repair --table shop.orders --from us-east-1 --yes"
+}
+
+// Run implements the command.
+func (c *repairCommand) Run(ctx context.Context, p *command.Process) error {
+	cfg, err := p.Load()
+	if err != nil {
+		return err
+	}
+	match, err := c.match(cfg)
+	if err != nil {
+		return err
+	}
+	if err := c.check(cfg); err != nil {
+		return err
+	}
+	all, err := reach(cfg)
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	v := all.verifier(cfg)
+	result, err := v.Compare(ctx, match)
+	if err != nil {
+		return err
+	}
+	report := repairReport{
+		Plan: verify.MakePlan(result, verify.PlanOptions{From: c.From, MaxRows: cfg.Verify.MaxRepairRows, Confirmed: c.Yes}),
+		Done: []verify.RepairedRow{}, Unreachable: result.Unreachable, unproven: len(result.Unproven),
+	}
+	if !c.DryRun && len(report.Plan.Rows) > 0 {
+		done, failed := v.Repair(ctx, report.Plan)
+		report.Done, err = done.Rows, failed
+	}
+	if printed := c.print(p, &report); printed != nil {
+		return printed
+	}
+	if err != nil {
+		return fmt.Errorf("the repair was broken off, and what it has published is applied all the same; compare again: %w", err)
+	}
+	return report.verdict(c.DryRun)
+}
+
+func (c *repairCommand) check(cfg *config.Config) error {
+	if c.From == "" {
+		return nil
+	}
+	if _, err := cfg.Region(c.From); err != nil {
+		return &command.UsageError{Text: "--from: " + err.Error()}
+	}
+	if !c.Yes && !c.DryRun {
+		return &command.UsageError{Text: "--from overwrites the other regions' rows, also newer ones: look at `--dry-run` first, then say --yes"}
+	}
+	return nil
+}
+
+// repairReport is what a repair was to do, and did.
+type repairReport struct {
+	Plan        *verify.Plan         `json:"plan"`
+	Done        []verify.RepairedRow `json:"done"`
+	Unreachable []verify.Unreachable `json:"unreachable"`
+
+	unproven int
+}
+
+func (c *repairCommand) print(p *command.Process, r *repairReport) error {
+	if c.JSON {
+		return p.PrintJSON(r)
+	}
+	return p.Print(repairText(r, c.DryRun, console.Colors(p.Stdout)))
+}
+
+func (r *repairReport) verdict(dryRun bool) error {
+	for i := range r.Done {
+		if o := r.Done[i].Outcome; o != verify.Mended && o != verify.Newer {
+			return command.ErrReported
+		}
+	}
+	switch {
+	case len(r.Unreachable) > 0:
+		return command.ErrReported
+	case len(r.Plan.Left)+len(r.Plan.Held) > 0, dryRun && len(r.Plan.Rows) > 0:
+		return command.ErrFound
+	case r.unproven > 0:
+		return command.ErrReported
+	default:
+		return nil
+	}
+}
