@@ -202,6 +202,10 @@ func checkPacket(i *inspection) []Check {
 	case have < batch:
 		return []Check{fail(name, fmt.Sprintf("%s, less than a batch (apply.batch_bytes is %s)", detail, size(batch)),
 			f.setting(name, strconv.FormatInt(max(batch, min(2*row, 1<<30)), 10), true)+" "+forSessions)}
+	case have < row+aroundRecord:
+		return []Check{warn(name, fmt.Sprintf("%s, less than the largest change that the bus carries (bus.max_record_bytes is %s): one that does not fit cannot be written here, and "+
+			"cannot be kept whole where it is set aside; only what names it is", detail, size(row)),
+			f.setting(name, strconv.FormatInt(max(min(2*row, 1<<30), have), 10), true)+" "+forSessions)}
 	case have < 2*row && largest > have:
 		return []Check{warn(name, fmt.Sprintf("%s, but another region takes statements of %s: a row from there that does not fit here is parked", detail, size(largest)),
 			f.setting(name, strconv.FormatInt(largest, 10), true)+" "+forSessions)}
@@ -209,6 +213,9 @@ func checkPacket(i *inspection) []Check {
 		return []Check{pass(name, detail)}
 	}
 }
+
+// aroundRecord is what the statement takes besides that keeps a parked change's record.
+const aroundRecord = 64 << 10
 
 func (i *inspection) largestPacketElsewhere() int64 {
 	var largest int64

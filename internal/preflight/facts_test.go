@@ -211,10 +211,21 @@ func TestCheckNames_MustBeSpeltAlike(t *testing.T) {
 }
 
 func TestCheckPacket_RowsFromARegionThatTakesLargerOnes(t *testing.T) {
-	here, there := server(map[string]string{"max_allowed_packet": "16777216"}), server(map[string]string{"max_allowed_packet": "67108864"})
-	i := &inspection{config: Config{BatchBytes: 8 << 20, MaxRecordBytes: 32 << 20}, here: here, others: []*facts{there}}
-	if got := checkPacket(i)[0]; got.Result != Warn || !strings.Contains(got.Detail, "16 MiB, but another region takes statements of 64 MiB") {
-		t.Errorf("%+v", got)
+	for have, want := range map[string]struct {
+		result Result
+		words  string
+	}{
+		"67108864": {OK, "64 MiB"},
+		"50331648": {Warn, "48 MiB, but another region takes statements of 64 MiB"},
+		"33554432": {Warn, "32 MiB, less than the largest change that the bus carries (bus.max_record_bytes is 32 MiB)"},
+		"16777216": {Warn, "16 MiB, less than the largest change that the bus carries (bus.max_record_bytes is 32 MiB)"},
+		"4194304":  {Fail, "4 MiB, less than a batch"},
+	} {
+		here, there := server(map[string]string{"max_allowed_packet": have}), server(map[string]string{"max_allowed_packet": "67108864"})
+		i := &inspection{config: Config{BatchBytes: 8 << 20, MaxRecordBytes: 32 << 20}, here: here, others: []*facts{there}}
+		if got := checkPacket(i)[0]; got.Result != want.result || !strings.Contains(got.Detail, want.words) || want.result != OK && got.Fix == "" {
+			t.Errorf("%s: %+v", have, got)
+		}
 	}
 }
 

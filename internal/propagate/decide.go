@@ -213,7 +213,7 @@ func (b *batch) expect(c *row.Change, kind envelope.Kind, k Known) Expect {
 func rejected(it *Inbound) Park {
 	p := Park{Offset: it.Offset, State: Rejected, Reason: it.Reject.Reason, Detail: it.Reject.Err.Error(), Record: it.Record.Marshal()}
 	if m := it.Message; m != nil && m.Change != nil {
-		p.Table, p.Key, p.Version = m.Change.Table.String(), m.Change.Key, m.Change.Version
+		p.Table, p.Key, p.Version, p.Digest = m.Change.Table.String(), m.Change.Key, m.Change.Version, m.Change.Digest
 	}
 	return p
 }
@@ -226,7 +226,7 @@ func park(c *candidate) Park {
 	}
 	return Park{
 		Offset: c.item.Offset, State: state, Reason: r.Reason, Detail: r.Cause.Error(),
-		Table: m.Change.Table.String(), Key: m.Change.Key, Version: m.Change.Version, Record: c.item.Record.Marshal(),
+		Table: m.Change.Table.String(), Key: m.Change.Key, Version: m.Change.Version, Digest: m.Change.Digest, Record: c.item.Record.Marshal(),
 	}
 }
 

@@ -20,6 +20,7 @@ func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
 		return err
 	}
 	for i := range p.Parks {
+		p.Parks[i] = *p.Parks[i].within(x.target.server.MaxPacket)
 		if err := insertParked(ctx, x.conn, p.Source, p.Shard, &p.Parks[i]); err != nil {
 			return err
 		}
@@ -47,6 +48,40 @@ func (x *mysqlTransaction) unpark(ctx context.Context, id uint64) error {
 	return nil
 }
 
+// aroundRecord is more than what stands beside a record in the statement that keeps it: the detail, and the rest. The key counts
+// by itself.
+const aroundRecord = 64 << 10
+
+// within gives the parked change as a server keeps it that takes so many bytes in one statement. What is more cannot be kept at
+// all: what names the change is, and where the rest of it is to be had. It then waits for a person.
+//
+// Invariant: nothing stands in the way of what comes after, however large it is and however little the server takes.
+func (p *Park) within(maxPacket int) *Park {
+	if len(p.Record)+2*len(p.Key)+aroundRecord <= maxPacket {
+		return p
+	}
+	kept := *p
+	kept.Record = nil
+	if p.State != Rejected {
+		kept.State = Dead
+	}
+	where := fmt.Sprintf("it stands in the source's topic at offset %d as long as that keeps it", p.Offset)
+	if p.State == Dead { // by TooLarge, the only one that comes so
+		where = "it is in no topic; the row is in this region's table unless it was written again"
+	}
+	kept.Detail = fmt.Sprintf("the record of this change (%d bytes, the row's digest is %016x) is not kept: the server takes no statement of more than %d bytes "+
+		"(max_allowed_packet); %s. %s", len(p.Record), p.Digest, maxPacket, where, p.Detail)
+	return &kept
+}
+
+// record is the record as the table takes it: never NULL.
+func (p *Park) record() []byte {
+	if p.Record == nil {
+		return []byte{}
+	}
+	return p.Record
+}
+
 type execer interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
@@ -54,7 +89,7 @@ type execer interface {
 func insertParked(ctx context.Context, e execer, source string, shard int, p *Park) error {
 	_, err := e.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `state`, `reason`, `detail`, `table_name`, `row_key`, "+
 		"`version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
-		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.Record)
+		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.record())
 	if err != nil {
 		return fmt.Errorf("setting a change aside: %w", err)
 	}

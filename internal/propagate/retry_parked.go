@@ -38,6 +38,10 @@ func (w *Worker) retryParked(ctx context.Context) error {
 
 func (w *Worker) retryOne(ctx context.Context, p *ParkedChange) error {
 	at := w.state[p.Source]
+	if len(p.Record) == 0 { // a person has asked for it
+		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Dead, p.Attempts, "too_large", "no record of this change was kept, as the server did not take one so large "+
+			"(max_allowed_packet): write the row again in the region that it came from"))
+	}
 	record, err := bus.UnmarshalRecord(p.Record)
 	if err != nil || at == nil {
 		return w.tolerate(ctx, w.parked.Refused(ctx, p.ID, Dead, p.Attempts, "malformed", "the record that is kept cannot be read, or its region is no longer configured"))

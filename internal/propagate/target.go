@@ -203,5 +203,6 @@ type Park struct {
 	Table   string
 	Key     row.Key
 	Version row.Version
-	Record  []byte // the whole record, see bus.Record.Marshal
+	Digest  uint64 // of the row as the source saw it
+	Record  []byte // the whole record, see bus.Record.Marshal; empty where the server does not take it (within)
 }

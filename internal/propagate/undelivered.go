@@ -15,12 +15,13 @@ import (
 // binlog is read again, and the ledger then has that stamp.
 func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Message, r bus.Record, why *bus.TooLargeError) error {
 	c, id := m.Change, changeID(m)
-	parks := []Park{{State: Dead, Table: c.Table.String(), Key: c.Key}}
-	t.remember(parks) // before it is there: until then its tombstone may not go either
+	park := Park{State: Dead, Detail: why.Error(), Table: c.Table.String(), Key: c.Key, Digest: c.Digest, Record: r.Marshal()}
+	t.remember([]Park{park}) // before it is there: until then its tombstone may not go either
+	kept := park.within(t.server.MaxPacket)
 	_, err := t.server.DB.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `own_change`, `state`, `reason`, `detail`, `table_name`, "+
 		"`row_key`, `version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, 0, ?, ?, 'too_large', ?, ?, ?, ?, ?, 1, ?) "+
 		"ON DUPLICATE KEY UPDATE `detail` = VALUES(`detail`), `version_time` = VALUES(`version_time`), `record` = VALUES(`record`)",
-		m.Source.Region, shard, id, string(Dead), clip(why.Error()), c.Table.String(), []byte(c.Key), c.Version.Time, c.Version.Region, r.Marshal())
+		m.Source.Region, shard, id, string(Dead), clip(kept.Detail), c.Table.String(), []byte(c.Key), c.Version.Time, c.Version.Region, kept.record())
 	if err != nil {
 		return fmt.Errorf("keeping a change of table %s that the bus does not take: %w", c.Table, err)
 	}
