@@ -23,6 +23,7 @@ type commandLine struct {
 	Check   checkCommand   `cmd:"" help:"Check whether a region is fit to be replicated, and say what mends it. Changes nothing."`
 	Schema  schemaCommand  `cmd:"" help:"Print the SQL of Meridian's own tables and the least GRANTs."`
 	Status  statusCommand  `cmd:"" help:"Show all regions: lag, rates, conflicts, parked, dead, drift, clocks, headroom."`
+	Gap     gapCommand     `cmd:"" help:"What a region can no longer read of the others: show it, and go on behind it."`
 	Demo    demoCommand    `cmd:"" help:"Show Meridian at work on this machine: regions, conflicts, a cut, the proof."`
 	Version versionCommand `cmd:"" help:"Print version, commit and Go version."`
 }

@@ -109,11 +109,11 @@ tables: {include: ["shop.*"]}
 
 func TestHelp_OnEverythingWithAnExample(t *testing.T) {
 	var all strings.Builder
-	for _, name := range []string{"", "run", "check", "schema", "status", "demo", "version"} {
+	for _, name := range []string{"", "run", "check", "schema", "status", "gap", "gap show", "gap accept", "demo", "version"} {
 		args := append(strings.Fields(name), "--help")
 		r := invoke(t, args...)
 		r.want(t, command.ExitOK, "Usage: syncer", "")
-		if name != "" && !strings.Contains(r.stdout, "Example:\n\n    syncer "+name) {
+		if name != "" && name != "gap" && !strings.Contains(r.stdout, "Example:\n\n    syncer "+name) {
 			t.Errorf("syncer %s --help has no example", name)
 		}
 		fmt.Fprintf(&all, "$ syncer %s\n%s\n", strings.Join(args, " "), r.stdout)
@@ -141,6 +141,11 @@ func TestUsage_WrongOnesExitWith2AndSayWhereToLook(t *testing.T) {
 		{"run --skip-transaction 0-1-22 --skip-transaction 3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5", "more than one transaction: name each by itself"},
 		{"status --json --watch", "does not go with"},
 		{"status --interval 1ms", "at least 100ms"},
+		{"gap accept --config " + good + " --region a", "missing flags: --source"},
+		{"gap show --config " + good + " --region a --source a", "does not read its own topic"},
+		{"gap show --config " + good + " --region a --source mars", `no region "mars"`},
+		{"gap show --config " + good + " --region a --shard 1", "--shard goes with --source"},
+		{"gap accept --config " + good + " --region a --source b --shard 16", "numbered from 0 to 15"},
 		{"demo --regions 1", "2 to 9"},
 		{"demo --duration 0s", "longer than nothing"},
 		{"version --log-level loud", "--log-level"},

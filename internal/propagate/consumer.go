@@ -184,7 +184,7 @@ func (c *Consumer) announce(err error) {
 	switch {
 	case errors.As(err, &gap):
 		log, kind = c.log.Error, "gap"
-		text = "changes of another region are lost before they were read here: nothing more of this shard is read from it; compare the tables with that region, repair them, and then set the place in meridian.provenance (DESIGN.md, the bus)"
+		text = "changes of another region are lost before they were read here: nothing more of this shard is read from it; compare the tables with that region, repair them, and then go on behind it with `syncer gap accept` (`syncer gap show` has the details)"
 	case isStuck(err):
 		log, kind = c.log.Error, "newer format"
 		text = "another region's changes need a newer version of Meridian: this shard's wait in their topic until this process is upgraded"

@@ -15,6 +15,7 @@ import (
 
 	"meridian/internal/bus"
 	"meridian/internal/envelope"
+	"meridian/internal/propagate"
 	"meridian/internal/row"
 	"meridian/internal/syncer"
 )
@@ -129,14 +130,87 @@ func TestGap_OfATopicThatWasMadeAnewIsAnnouncedAndStays(t *testing.T) {
 	}
 
 	// What a person does who has compared the regions: the new topic is read from its beginning.
-	b.exec("UPDATE meridian.parked SET own_change = id WHERE source = 'a' AND shard = 0")
-	b.exec("UPDATE meridian.provenance SET next_offset = 0, last_record = 0, batch = '' WHERE source = 'a' AND shard = 0")
+	b.acceptGap("a")
 	b.start()
 	a.start()
 	a.exec("INSERT INTO orders VALUES (2, 'x', 1)")
 	r.waitRows(all, "\"1\" \"x\" \"1\" \n\"2\" \"x\" \"1\" \n")
 	b.waitCount("rejected_records_total", map[string]string{"source": "a"}, float64(len(others)))
 	b.waitReady()
+}
+
+// acceptGap does what `syncer gap accept` does about the only partition of a source.
+func (g *region) acceptGap(source string) {
+	g.t.Helper()
+	gap, err := g.findGap(source)
+	if err != nil || gap == nil {
+		g.t.Fatalf("there is no gap (%v)", err)
+	}
+	if err := propagate.AcceptGap(g.t.Context(), g.open(), "a person", gap, time.Now()); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+func (g *region) findGap(source string) (*propagate.Gap, error) {
+	g.t.Helper()
+	places, err := propagate.SourcePlaces(g.t.Context(), g.open())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	for _, s := range g.cfg.Sources {
+		for _, at := range places {
+			if s.Region == source && at.Source == source {
+				return propagate.FindGap(g.t.Context(), g.all.client(), s.Topic, at)
+			}
+		}
+	}
+	g.t.Fatalf("%s does not read %s", g.name, source)
+	return nil, nil
+}
+
+// A process that runs while a gap is accepted is fenced off: it holds another place than the database has now. Its successor
+// goes on from there. Accepted is only what was looked at.
+func TestGap_AcceptingItFencesARunningProcess(t *testing.T) {
+	a, b, _, r := two(t, ordersDDL)
+	a.exec("INSERT INTO orders VALUES (1, 'x', 1)")
+	r.waitRows(all, "\"1\" \"x\" \"1\" \n")
+	r.waitSettled()
+	if gap, err := b.findGap("a"); gap != nil || err != nil {
+		t.Fatalf("with nothing lost there is %+v, %v", gap, err)
+	}
+	if err := a.end(); err != nil {
+		t.Fatal(err)
+	}
+	r.makeAnew(a.cfg.Topic)
+	b.waitGap()
+	if said := b.syncer.Status().Sources[0].Error; !strings.Contains(said, "syncer gap show --region b --source a") {
+		t.Errorf("the status does not name the command: %s", said)
+	}
+	gap, err := b.findGap("a")
+	if err != nil || gap == nil {
+		t.Fatalf("there is no gap (%v)", err)
+	}
+	elsewhere := *gap
+	elsewhere.Next++
+	if err = propagate.AcceptGap(t.Context(), b.open(), "a person", &elsewhere, time.Now()); !errors.Is(err, propagate.ErrMovedMeanwhile) {
+		t.Errorf("what has moved is accepted: %v", err)
+	}
+	b.acceptGap("a")
+	select {
+	case err := <-b.done:
+		b.done <- nil
+		if !errors.Is(err, propagate.ErrFenced) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it runs on")
+	}
+	b.start()
+	a.start()
+	a.exec("INSERT INTO orders VALUES (2, 'x', 1)")
+	r.waitRows(all, "\"1\" \"x\" \"1\" \n\"2\" \"x\" \"1\" \n")
+	b.waitReady()
+	r.conserved()
 }
 
 // What another region's epoch marker says is not the topic's owner's word: it would silence the owner.

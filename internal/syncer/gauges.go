@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -50,12 +51,15 @@ func (s *Syncer) showParked(counts []propagate.ParkedCount) {
 
 // consumed hears how far a consumer has read, and of each of its failures.
 func (s *Syncer) consumed(p propagate.Progress) {
+	var gap *bus.GapError
+	if errors.As(p.Err, &gap) {
+		p.Err = fmt.Errorf("%w; syncer gap show --region %s --source %s says how to go on", p.Err, s.cfg.Region, p.Source)
+	}
 	s.health.setProgress(p)
 	if p.Err == nil {
 		return
 	}
 	reason := "bus"
-	var gap *bus.GapError
 	var newer *envelope.NewerFormatError
 	switch {
 	case errors.As(p.Err, &gap):
