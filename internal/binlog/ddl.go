@@ -48,10 +48,12 @@ func (s *scanner) alter() statement {
 	return statement{kind: statementSchema, events: append([]SchemaEvent{main}, others...)}
 }
 
-// rewrites tells whether what begins with t in an ALTER TABLE may change values that are there, or the primary key by which
-// rows are known: a column's type, its character set or collation. It may say so once too often: a name can be such a word.
+// rewrites tells whether what begins with t in an ALTER TABLE may change values that are there, what is found under a column's
+// name, or the primary key by which rows are known. It may say so once too often: a name can be such a word.
 func (s *scanner) rewrites(t token) bool {
-	return t.is("MODIFY", "CHANGE", "PRIMARY") || t.is("CONVERT") && s.peek(0).is("TO")
+	next := s.peek(0)
+	return t.is("MODIFY", "CHANGE", "PRIMARY") || t.is("CONVERT") && next.is("TO") || t.is("RENAME") && next.is("COLUMN") ||
+		t.is("DROP") && !next.is("INDEX", "KEY", "FOREIGN", "CONSTRAINT", "CHECK", "PARTITION", "DEFAULT")
 }
 
 // otherTable reads on in EXCHANGE PARTITION p WITH TABLE t and CONVERT {PARTITION p TO TABLE t | TABLE t TO PARTITION p}.

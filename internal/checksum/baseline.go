@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"go.etcd.io/bbolt"
+
+	"meridian/internal/row"
 )
 
 // ErrCollected is returned by Baseline when tombstones have gone since its rows were read: one of the rows may have been
@@ -51,10 +53,15 @@ func (l *Ledger) Baseline(rows []Base, collected uint64, generation uint32) (ent
 			if failed != nil {
 				return fmt.Errorf("table %s: %w", r.Table, failed)
 			}
+			var version row.Version
 			if found {
-				continue
+				was := l.entry(old)
+				if !was.swept() {
+					continue
+				}
+				version = was.Version
 			}
-			if failed = l.put(at, r.Key, old, false, Entry{Digest: r.Digest, Columns: r.Columns, Label: r.Label}); failed != nil {
+			if failed = l.put(at, r.Key, old, found, Entry{Version: version, Digest: r.Digest, Columns: r.Columns, Label: r.Label}); failed != nil {
 				return failed
 			}
 			entered++

@@ -42,22 +42,35 @@ func (l *Ledger) Suspect(s *Sighting, byDDL bool) (marked bool, err error) {
 // say is under the same condition as Suspect's, except that a row whose digest is the entry's need not have been locked. It
 // returns how many were entered; the others have another entry by now.
 func (l *Ledger) Adopt(rows []Sighting) (adopted int, err error) {
+	return l.replaceAll(rows, func(e, was *Entry) { e.Suspect, e.ByDDL = was.Suspect, was.ByDDL })
+}
+
+// Sweep ends entries whose keys no row can have any more, since the primary key was altered. They are tombstones of a kind that
+// Baseline writes over: where the old primary key comes back, so do its rows.
+func (l *Ledger) Sweep(rows []Sighting) (swept int, err error) {
+	return l.replaceAll(rows, func(e, _ *Entry) { e.ByDDL = true })
+}
+
+// swept tells whether Sweep has made an entry.
+func (e *Entry) swept() bool { return e.Deleted && e.ByDDL && !e.Suspect }
+
+func (l *Ledger) replaceAll(rows []Sighting, mark func(e, was *Entry)) (replaced int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err = l.db.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketEntries)
 		for i := range rows {
-			done, failed := l.replace(b, &rows[i], func(e *Entry) { e.Suspect, e.ByDDL = rows[i].Was.Suspect, rows[i].Was.ByDDL })
+			done, failed := l.replace(b, &rows[i], func(e *Entry) { mark(e, &rows[i].Was) })
 			if failed != nil {
 				return failed
 			}
 			if done {
-				adopted++
+				replaced++
 			}
 		}
 		return nil
 	})
-	return adopted, err
+	return replaced, err
 }
 
 // replace lets an entry count as the row that was found, if it still is the one from before. mu is held.

@@ -192,6 +192,9 @@ func (b *baseline) resume(ctx context.Context, name mysqldb.TableName) (*tableSc
 		s.at.Key = key
 	}
 	if s.at.Done && !s.at.Sweep {
+		if err = s.note(); err != nil { // one of an older version has no key
+			return nil, err
+		}
 		b.shown.show(b.cfg.Metrics, name.String(), s.at, 0, 0)
 		return nil, nil
 	}
@@ -283,13 +286,10 @@ func (s *tableScan) keep(ctx context.Context) error {
 	if s.at.Done {
 		s.at.After = nil
 	}
-	note, err := json.Marshal(s.at)
-	if err != nil {
-		return fmt.Errorf("noting how far the scan has come: %w", err)
+	if err := s.note(); err != nil {
+		return err
 	}
-	table := s.info.String()
-	s.parts.ledger.SetNote(noteOf(table), note)
-	now := s.cfg.Clock.Now()
+	table, now := s.info.String(), s.cfg.Clock.Now()
 	rate := float64(s.at.Rows-s.had) / max(now.Sub(s.began).Seconds(), 1e-3)
 	p := s.shown.show(s.cfg.Metrics, table, s.at, s.estimate, rate)
 	if now.Sub(s.told) >= tellEvery {
@@ -298,6 +298,15 @@ func (s *tableScan) keep(ctx context.Context) error {
 			zap.Float64("rows_per_second", p.RowsPerSecond), zap.Float64("seconds_left", p.SecondsLeft))
 	}
 	return s.parts.room(ctx, s.cfg)
+}
+
+func (s *tableScan) note() error {
+	note, err := json.Marshal(s.at)
+	if err != nil {
+		return fmt.Errorf("noting how far the scan has come: %w", err)
+	}
+	s.parts.ledger.SetNote(noteOf(s.info.String()), note)
+	return nil
 }
 
 // tellEvery is how often a long reading says in the log how far it is.
@@ -354,7 +363,7 @@ func (s *tableScan) sweep(ctx context.Context) error {
 		}
 		for len(rows) > 0 {
 			n := min(len(rows), s.cfg.FlushEntries/2+1)
-			if _, err = ledger.Adopt(rows[:n]); err != nil {
+			if _, err = ledger.Sweep(rows[:n]); err != nil {
 				return err
 			}
 			rows = rows[n:]

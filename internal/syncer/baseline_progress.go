@@ -84,9 +84,23 @@ func (b *baseline) lookedAround() bool {
 
 // keyID gives what the keys of a table's entries are made from, as inspect.Table has it.
 func (b *baseline) keyID(table string) string {
-	var at scanned
-	if note := b.parts.ledger.Note(noteOf(table)); note == nil || json.Unmarshal(note, &at) != nil || at.Key == 0 {
-		return ""
+	if at := b.noted(table); at.Key != 0 {
+		return fmt.Sprintf("%016x", at.Key)
 	}
-	return fmt.Sprintf("%016x", at.Key)
+	return ""
+}
+
+// covers tells whether the table has been read to its end, under the primary key that it has.
+func (b *baseline) covers(table string, key uint64) bool {
+	at := b.noted(table)
+	return at.Done && !at.Sweep && at.Key == key
+}
+
+// noted gives the note about a table's scan; an empty one where there is none.
+func (b *baseline) noted(table string) scanned {
+	var at scanned
+	if note := b.parts.ledger.Note(noteOf(table)); note == nil || json.Unmarshal(note, &at) != nil {
+		return scanned{}
+	}
+	return at
 }

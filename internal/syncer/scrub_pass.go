@@ -122,6 +122,8 @@ func (p *scrubPass) step(ctx context.Context) (int, error) {
 		return p.gone(ctx)
 	case err != nil:
 		return 0, err
+	case !p.parts.baseline.covers(p.table, info.KeyID()):
+		return 0, fmt.Errorf("%s is being read from the start: %w", p.table, mysqldb.ErrDefinitionChanged)
 	case p.at.Entries:
 		return p.entries(ctx, info)
 	default:
