@@ -19,6 +19,16 @@ func databaseConfig(r *config.Region, logger *zap.Logger) (mysqldb.Config, error
 	return mysqldb.Config{Address: r.MySQL.Address, User: r.MySQL.User, Password: r.MySQL.Password.Read, TLS: tls, Logger: logger}, nil
 }
 
+// databaseReplicas tells how to reach a region's database's own replicas: as the database itself, at other addresses.
+func databaseReplicas(r *config.Region, database mysqldb.Config) []mysqldb.Config {
+	list := make([]mysqldb.Config, len(r.MySQL.ReadReplicas))
+	for i, address := range r.MySQL.ReadReplicas {
+		list[i] = database
+		list[i].Address = address
+	}
+	return list
+}
+
 // busConfig tells how to reach the Kafka that has a region's topics.
 func busConfig(c *config.Config, r *config.Region, logger *zap.Logger) (bus.Config, error) {
 	of := c.BusOf(r)

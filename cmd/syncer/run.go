@@ -130,6 +130,7 @@ func listenAdmin(ctx context.Context, p *command.Process, o runOptions, registry
 	if at, ok := server.Addr().(*net.TCPAddr); token != nil || ok && at.IP.IsLoopback() {
 		inspect.Mount(server.Mount, s.Inspector(), true)
 		inspect.MountMender(server.Mount, s.Mender()) // without a token the server refuses what changes state
+		inspect.MountScrub(server.Mount, s.Scrubber())
 	}
 	return server, nil
 }
@@ -157,9 +158,10 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		InboxBytes:   inboxBytes(c, o.Replicas),
 		PendingBytes: min(syncer.DefaultPendingBytes, int(c.Limits.Memory)/8), FlushInterval: syncer.DefaultFlushInterval,
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
-		ScrubPause: syncer.DefaultScrubPause,
-		Retry:      retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
-		Clock:      retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
+		ScrubPause: syncer.DefaultScrubPause, ScrubRows: c.Verify.ScrubRowsPerSecond, BaselineRows: c.Verify.BaselineRowsPerSecond,
+		BusyThreads: c.Verify.BusyThreads, DatabaseReplicas: databaseReplicas(o.Region, database), BusyReplicaDelay: c.Verify.BusyReplicaDelay,
+		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
 	}
 	for _, other := range c.Others(name) {
 		abroad, err := busConfig(c, other, logger)

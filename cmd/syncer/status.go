@@ -125,6 +125,9 @@ type regionView struct {
 	Skew     *float64     `json:"clock_skew_seconds"`
 	Headroom *float64     `json:"binlog_headroom_seconds"`
 
+	Baseline []baselineView `json:"baseline"`
+	Scrub    []scrubView    `json:"scrub"`
+
 	unreachable bool
 }
 
@@ -271,6 +274,7 @@ func refusal(url, status string, body []byte) error {
 func (s *allStatus) text(colors bool) string {
 	regions := console.Table{Header: []string{"REGION", "READY", "CAPTURE LAG", "PARKED", "DEAD", "CONFLICTS", "DRIFT", "UNPROVEN", "CLOCK SKEW", "BINLOG HEADROOM"}}
 	sources := console.Table{Header: []string{"REGION", "FROM", "LAG", "APPLIED", "LOST", ""}}
+	tables := console.Table{Header: []string{"REGION", "TABLE", "FIRST READING", "READ AGAIN UP TO", "READING AGAIN", "NOT AS WRITTEN"}}
 	var notes []string
 	for i := range s.views {
 		v := &s.views[i]
@@ -293,6 +297,7 @@ func (s *allStatus) text(colors bool) string {
 		}
 		regions.Add(console.Text(v.name()), ready, seconds(v.Capture.LagSeconds), troubling(v.Parked, console.Yellow), troubling(v.Dead, console.Red),
 			console.Number(v.Conflict), troubling(v.Drift, console.Red), console.Number(v.Unproven), skew(v.Skew), seconds(v.Headroom))
+		v.tables(&tables)
 		for _, src := range v.Sources {
 			sources.Add(console.Text(v.name()), console.Text(src.Source), seconds(src.LagSeconds), console.Number(src.Applied), console.Number(src.Lost),
 				console.Cell{Text: src.Error, Color: console.Red})
@@ -303,6 +308,10 @@ func (s *allStatus) text(colors bool) string {
 	if len(sources.Rows) > 0 {
 		out.WriteByte('\n')
 		_ = sources.Write(&out, colors)
+	}
+	if len(tables.Rows) > 0 {
+		out.WriteByte('\n')
+		_ = tables.Write(&out, colors)
 	}
 	if len(notes) > 0 {
 		out.WriteByte('\n')

@@ -29,7 +29,9 @@ func statusServer(t *testing.T, body string, status int, asked chan<- *http.Requ
 
 const healthy = `{"regions": [{"region": "a", "replica": 0, "ready": true, "reasons": [], "capture": {"lag_seconds": 0.0123, "coordinates": "bin.000001:4"},
 	"sources": [{"source": "b", "lag_seconds": 0.5, "applied": 12345, "lost": 3}, {"source": "c", "lag_seconds": -1, "applied": 0, "lost": 0, "error": "no answer from kafka"}],
-	"parked": 2, "dead": 1, "drift": 0, "unproven": 4, "conflicts": 17, "clock_skew_seconds": -0.002, "binlog_headroom_seconds": 86400.4, "new_key": {"x": [1]}}]}`
+	"parked": 2, "dead": 1, "drift": 0, "unproven": 4, "conflicts": 17, "clock_skew_seconds": -0.002, "binlog_headroom_seconds": 86400.4, "new_key": {"x": [1]},
+	"baseline": [{"table": "s.done", "rows": 5, "done": true}, {"table": "s.new", "rows": 1000, "estimated_rows": 5000, "rows_per_second": 200.4, "seconds_left": 20}],
+	"scrub": [{"table": "s.done", "rows": 3, "estimated_rows": 5, "seconds_left": 1, "paused": "40 threads run", "found": {"missing": 2}, "covered": "2026-01-02T03:04:05Z"}]}]}`
 
 const lagging = `{"regions": [{"region": "b", "ready": false, "reasons": ["source a: 45s behind (limits.ready_max_lag is 30s)"], "warnings": ["transactions x:1-5 are lost"], "sources": []}]}`
 
@@ -147,5 +149,17 @@ func TestSeconds_ForPeople(t *testing.T) {
 	negative := -0.002
 	if seconds(nil).Text != "-" || skew(nil).Text != "-" || skew(&negative).Text != "-2ms" {
 		t.Error("unknown or negative")
+	}
+}
+
+func TestStatus_SaysHowFarTheTablesHaveBeenRead(t *testing.T) {
+	r := invoke(t, "status", "--config", statusConfig(t, statusServer(t, healthy, 200, nil)))
+	for _, want := range []string{"1000 of 5000 rows, 200/s, 20s left", "2026-01-02T03:04:05Z", "waits: 40 threads run", "2 missing"} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("%q is missing in\n%s", want, r.stdout)
+		}
+	}
+	if strings.Index(r.stdout, "s.new") > strings.Index(r.stdout, "s.done") {
+		t.Errorf("what is being read comes first:\n%s", r.stdout)
 	}
 }

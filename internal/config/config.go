@@ -50,6 +50,9 @@ type MySQL struct {
 	User     string `config:"user"`
 	Password Secret `config:"password,secret"`
 	TLS      *TLS   `config:"tls"` // nil: no TLS
+	// ReadReplicas are this database's own read replicas, host:port, that what can wait (scrub) is not to hold up. They are asked how far
+	// they are behind, as the same user.
+	ReadReplicas []string `config:"read_replicas"`
 }
 
 // RegionBus is a region's own Kafka. What it leaves out of TLS and SASL is taken from the common bus.
@@ -121,10 +124,14 @@ type Retry struct {
 type Verify struct {
 	Interval           time.Duration `config:"interval"`
 	ConsistencyWindow  time.Duration `config:"consistency_window"`
-	Repair             string        `config:"repair"` // auto, report
-	ScrubRowsPerSecond int           `config:"scrub_rows_per_second"`
-	MaxRepairRows      int           `config:"max_repair_rows"`
-	ConflictHistory    time.Duration `config:"conflict_history"`
+	Repair             string        `config:"repair"`                // auto, report
+	ScrubRowsPerSecond int           `config:"scrub_rows_per_second"` // of a region's processes together; 0: none
+	// BaselineRowsPerSecond is for the first reading of the tables; 0: half of the time is left to others.
+	BaselineRowsPerSecond int           `config:"baseline_rows_per_second"`
+	BusyThreads           int           `config:"busy_threads"`       // running threads in the database beyond which reading waits; 0: it never does
+	BusyReplicaDelay      time.Duration `config:"busy_replica_delay"` // of mysql.read_replicas, beyond which reading waits
+	MaxRepairRows         int           `config:"max_repair_rows"`
+	ConflictHistory       time.Duration `config:"conflict_history"`
 }
 
 // Clock bounds how far regions' clocks may be apart.
@@ -165,7 +172,7 @@ func defaults() *Config {
 		Apply: Apply{BatchRows: 1000, BatchBytes: 8 << 20, FenceTimeout: 2 * time.Second, StatementTimeout: 30 * time.Second},
 		Retry: Retry{MaxAttempts: 3, Delay: 60 * time.Second},
 		Verify: Verify{Interval: 5 * time.Second, ConsistencyWindow: 60 * time.Second, Repair: "auto",
-			ScrubRowsPerSecond: 5000, MaxRepairRows: 10000, ConflictHistory: 24 * time.Hour},
+			ScrubRowsPerSecond: 5000, BusyThreads: 32, BusyReplicaDelay: 10 * time.Second, MaxRepairRows: 10000, ConflictHistory: 24 * time.Hour},
 		Clock:          Clock{MaxSkew: 500 * time.Millisecond},
 		Limits:         Limits{Memory: 512 << 20, TransactionMemory: 64 << 20, ReadyMaxLag: 30 * time.Second},
 		StateDirectory: "/var/lib/meridian",

@@ -59,7 +59,7 @@ func TestLoad_ReadsEverySetting(t *testing.T) {
 	off := false
 	literal := LiteralSecret("p:w")
 	us := &Region{Name: "us-east-1", Replicas: 2,
-		MySQL: MySQL{Address: "10.1.0.5:3307", User: "m", Password: literal,
+		MySQL: MySQL{Address: "10.1.0.5:3307", User: "m", Password: literal, ReadReplicas: []string{"10.1.0.6:3306"},
 			TLS: &TLS{CAFile: "testdata/ca.pem", CertFile: "/c.pem", KeyFile: "testdata/k.pem", ServerName: "db"}},
 		Bus: &RegionBus{Brokers: []string{"k1:9092", "k2:9092"}, TLS: &TLS{Enabled: &off}, SASL: &SASL{Mechanism: "none"}},
 		Redis: &Redis{Addresses: []string{"10.1.0.9:6379", "10.1.0.10:6379"}, SentinelMaster: "mymaster", User: "r",
@@ -88,9 +88,10 @@ func TestLoad_ReadsEverySetting(t *testing.T) {
 			{Patterns: []Pattern{{"shop", "*"}}, Conflict: ConflictLastWriterWins, UniqueConflicts: UniquePark,
 				Cache: &Cache{Key: template("x:{id}"), Mode: CacheInvalidate}},
 		}},
-		Apply:  Apply{BatchRows: 10, BatchBytes: MiB, FenceTimeout: time.Second, StatementTimeout: 5 * time.Second},
-		Retry:  Retry{MaxAttempts: 5, Delay: 90 * time.Second},
-		Verify: Verify{Interval: time.Second, ConsistencyWindow: 30 * time.Second, Repair: "report", ScrubRowsPerSecond: 1, MaxRepairRows: 2, ConflictHistory: time.Hour},
+		Apply: Apply{BatchRows: 10, BatchBytes: MiB, FenceTimeout: time.Second, StatementTimeout: 5 * time.Second},
+		Retry: Retry{MaxAttempts: 5, Delay: 90 * time.Second},
+		Verify: Verify{Interval: time.Second, ConsistencyWindow: 30 * time.Second, Repair: "report", ScrubRowsPerSecond: 1, BaselineRowsPerSecond: 3, BusyThreads: 4,
+			BusyReplicaDelay: 5 * time.Second, MaxRepairRows: 2, ConflictHistory: time.Hour},
 		Clock:  Clock{MaxSkew: 50 * time.Millisecond},
 		Limits: Limits{Memory: GiB, TransactionMemory: 32 * MiB, ReadyMaxLag: 10 * time.Second},
 		Admin: Admin{Token: Secret{file: "testdata/token"},

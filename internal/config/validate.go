@@ -83,6 +83,9 @@ func (v *validator) region(r *Region) {
 		v.fault(at+".mysql.password", `is missing: exactly one of password, password_env, password_file (password: "" if the user has none)`)
 	}
 	v.tls(at+".mysql.tls", r.MySQL.TLS)
+	for i, address := range r.MySQL.ReadReplicas {
+		v.address(fmt.Sprintf("%s.mysql.read_replicas[%d]", at, i), address, "10.1.0.6:3306")
+	}
 	if r.Bus != nil {
 		v.brokers(at+".bus.brokers", r.Bus.Brokers)
 		v.tls(at+".bus.tls", r.Bus.TLS)
