@@ -201,6 +201,8 @@ func (c *mapColumn) isText(isMaria bool) bool {
 	switch c.kind {
 	case typeString, typeVarString, typeVarchar, typeBlob, typeBlobCompressed, typeVarcharCompressed:
 		return true
+	case typeVector: // MySQL's; it derives from BLOB there (is_character_type in log_event.cc). MariaDB's is a VARBINARY
+		return true
 	case typeGeometry:
 		return isMaria
 	default:
