@@ -47,7 +47,7 @@ func atGap(t *testing.T) (db *testenv.Database, config string) {
 			t.Fatal(err)
 		}
 	}
-	db.Exec("INSERT INTO meridian.owner (shard, epoch, holder) VALUES (0, 5, 'a-0'), (1, 5, 'a-0')")
+	db.Exec("INSERT INTO meridian.owner (shard, epoch, holder, batch) VALUES (0, 5, 'a-0', ''), (1, 5, 'a-0', '')")
 	db.Exec("INSERT INTO meridian.provenance (source, shard, next_offset, last_record, epoch, changes_read, lost, batch) VALUES ('b', 0, 10, 77, 5, 9, 9, ''), ('b', 1, 3, 0, 5, 0, 0, '')")
 	db.Exec("INSERT INTO meridian.parked (source, shard, bus_offset, state, reason, detail, table_name, row_key, version_time, version_region, attempts, record) " +
 		"VALUES ('b', 0, 1, 'dead', 'refused', '', 's.t', 'k', 1, 'b', 1, ''), ('b', 1, 1, 'dead', 'refused', '', 's.t', 'k', 1, 'b', 1, '')")
