@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -18,6 +19,7 @@ import (
 // Options says what is to be shown.
 type Options struct {
 	Syncer   string        // the program, run once for each region
+	Verifier string        // the program that finds and repairs
 	Regions  int           // 2 to MostRegions
 	Duration time.Duration // of writing
 	Mysqld   string        // the server program; "": MySQL, got if it is not there
@@ -78,6 +80,7 @@ type demo struct {
 	fail        context.CancelCauseFunc // ends the showing
 
 	password string
+	token    string // of the syncers' HTTP
 	bus      *servers.Port
 	linePort *servers.Port
 	line     *line // between the last region and the bus
@@ -87,7 +90,8 @@ type demo struct {
 	stop     context.CancelFunc // ends watching
 
 	story  story
-	proved bool // the comparison was made
+	mended bytes.Buffer // what the verifier's commands printed
+	proved bool         // the comparison was made
 }
 
 // The times that the stages may take. They are generous: two cores may have other work.
@@ -110,6 +114,11 @@ func (d *demo) show(ctx context.Context) error {
 	settleErr := d.settle(ctx)
 	if ctx.Err() != nil {
 		return settleErr
+	}
+	if settleErr == nil {
+		if err := d.mend(ctx); err != nil {
+			return err
+		}
 	}
 	if err := d.beforeProof(ctx, d); err != nil {
 		return err
@@ -183,7 +192,7 @@ func (d *demo) program(ctx context.Context, cache string) (*servers.Program, err
 
 // startSyncers writes the configuration, prepares the databases, and starts a syncer for each region.
 func (d *demo) startSyncers(ctx context.Context) (err error) {
-	d.password = rand.Text()
+	d.password, d.token = rand.Text(), rand.Text()
 	if d.bus, err = servers.ReservePort(ctx); err != nil {
 		return err
 	}
@@ -229,7 +238,11 @@ func (d *demo) startSyncers(ctx context.Context) (err error) {
 func (d *demo) configure() error {
 	last := len(d.regions) - 1
 	common, cutOff := filepath.Join(d.folder.Path, "meridian.yml"), filepath.Join(d.folder.Path, d.regions[last].name+".yml")
-	s := settings{regions: d.regions, password: d.password, bus: d.bus.Address(), state: filepath.Join(d.folder.Path, "state")}
+	token := filepath.Join(d.folder.Path, "token")
+	if err := os.WriteFile(token, []byte(d.token), 0o600); err != nil {
+		return fmt.Errorf("writing the token: %w", err)
+	}
+	s := settings{regions: d.regions, password: d.password, token: token, bus: d.bus.Address(), state: filepath.Join(d.folder.Path, "state")}
 	if err := os.WriteFile(common, []byte(s.yaml()), 0o600); err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}

@@ -93,7 +93,7 @@ func TestRun_ProvesThatAllRegionsAreEqualAndLeavesNothingBehind(t *testing.T) {
 	var shown *demo
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, Options{Syncer: syncer(t), Regions: 3, Duration: 5 * time.Second, Keep: true, Stdout: stdout, Stderr: stderr},
+		ended <- run(ctx, Options{Syncer: syncer(t), Verifier: verifier(t), Regions: 3, Duration: 5 * time.Second, Keep: true, Stdout: stdout, Stderr: stderr},
 			func(_ context.Context, d *demo) error { shown = d; return nil })
 	}()
 	select {
@@ -122,7 +122,8 @@ func TestRun_ProvesThatAllRegionsAreEqualAndLeavesNothingBehind(t *testing.T) {
 	}
 	wantGone(t, folder)
 	wantEnded(t, shown)
-	for _, want := range []string{"All 3 regions hold the same", "shop.order_items", "equal", "mysql --host=127.0.0.1", "status --config"} {
+	for _, want := range []string{"All 3 regions hold the same", "shop.order_items", "equal", "mysql --host=127.0.0.1", "status --config",
+		"$ verifier compare --rows", "by nobody", "3 rows repaired", "All regions are equal."} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("no %q in the report:\n%s", want, stdout)
 		}
@@ -147,7 +148,7 @@ func TestRun_ProvesThatAllRegionsAreEqualAndLeavesNothingBehind(t *testing.T) {
 func TestRun_TellsWhichRowsDiffer(t *testing.T) {
 	t.Parallel()
 	stdout, stderr := newOutput(""), newOutput("")
-	err := run(t.Context(), Options{Syncer: syncer(t), Regions: 2, Duration: 2 * time.Second, Stdout: stdout, Stderr: stderr},
+	err := run(t.Context(), Options{Syncer: syncer(t), Verifier: verifier(t), Regions: 2, Duration: 2 * time.Second, Stdout: stdout, Stderr: stderr},
 		func(ctx context.Context, d *demo) error {
 			// Behind Meridian's back: what is not in the binlog is seen by nobody.
 			_, err := d.regions[1].db.ExecContext(ctx, `SET sql_log_bin=0;
@@ -182,7 +183,7 @@ func TestRun_InterruptedCleansUpAndClaimsNothing(t *testing.T) {
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Run(ctx, Options{Syncer: syncer(t), Regions: 2, Duration: time.Hour, Stdout: stdout, Stderr: stderr})
+		ended <- Run(ctx, Options{Syncer: syncer(t), Verifier: verifier(t), Regions: 2, Duration: time.Hour, Stdout: stdout, Stderr: stderr})
 	}()
 	select {
 	case <-stderr.came:
@@ -202,7 +203,7 @@ func TestRun_InterruptedCleansUpAndClaimsNothing(t *testing.T) {
 func TestRun_TellsWhichSyncerEndedAndWhatItSaidLast(t *testing.T) {
 	t.Parallel()
 	stdout, stderr := newOutput(""), newOutput("")
-	err := run(t.Context(), Options{Syncer: syncer(t), Regions: 2, Duration: time.Second, Stdout: stdout, Stderr: stderr},
+	err := run(t.Context(), Options{Syncer: syncer(t), Verifier: verifier(t), Regions: 2, Duration: time.Second, Stdout: stdout, Stderr: stderr},
 		func(ctx context.Context, d *demo) error {
 			if err := d.regions[1].syncer.command.Process.Kill(); err != nil {
 				return err

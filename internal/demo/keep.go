@@ -21,7 +21,8 @@ func (d *demo) keep(ctx context.Context) error {
 	for _, r := range d.regions {
 		fmt.Fprintf(&out, "  %-*s  http://%s/v1/status\n", width, r.name, r.admin.Address())
 	}
-	fmt.Fprintf(&out, "\n  %s status --config %s --watch\n\nTheir logs:\n\n", d.options.Syncer, d.regions[0].config)
+	fmt.Fprintf(&out, "\n  %s status --config %s --watch\n  %s compare --config %s\n\nTheir logs:\n\n",
+		d.options.Syncer, d.regions[0].config, d.options.Verifier, d.regions[0].config)
 	for _, r := range d.regions {
 		fmt.Fprintf(&out, "  %s\n", r.logPath())
 	}

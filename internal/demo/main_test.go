@@ -41,12 +41,16 @@ func runTests(m *testing.M) int {
 	return code
 }
 
-// syncer builds the program that users run.
-func syncer(t *testing.T) string {
+// syncer and verifier build the programs that users run.
+func syncer(t *testing.T) string { return program(t, "syncer") }
+
+func verifier(t *testing.T) string { return program(t, "verifier") }
+
+func program(t *testing.T, name string) string {
 	t.Helper()
-	path := filepath.Join(built.folder, "syncer")
+	path := filepath.Join(built.folder, name)
 	built.once.Do(func() {
-		out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "meridian/cmd/syncer").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "go", "build", "-o", built.folder+"/", "meridian/cmd/syncer", "meridian/cmd/verifier").CombinedOutput()
 		if err != nil {
 			built.err = fmt.Errorf("%w: %s", err, out)
 		}

@@ -13,6 +13,7 @@ func (d *demo) report(last snapshot, proofs []tableProof) (equal bool, err error
 	colors := console.Colors(d.options.Stdout)
 	var out strings.Builder
 	d.reportStory(&out, last, colors)
+	out.Write(d.mended.Bytes())
 	equal = d.reportProofs(&out, proofs, colors)
 	if _, err := fmt.Fprint(d.options.Stdout, out.String()); err != nil {
 		return equal, fmt.Errorf("write the report: %w", err)

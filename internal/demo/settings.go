@@ -20,6 +20,7 @@ const shards = 4
 type settings struct {
 	regions  []*region
 	password string // of the database user meridian
+	token    string // the file that has the token of the HTTP
 	bus      string // where the first region serves the bus
 	line     string // "" or where the bus is dialled instead
 	state    string // folder
@@ -38,6 +39,6 @@ func (s *settings) yaml() string {
 	} else {
 		fmt.Fprintf(&out, "bus: # the same bus as for the other regions, over a line that can be cut\n  brokers: [%q]\n  replication_factor: 1\n", s.line)
 	}
-	fmt.Fprintf(&out, "  partitions: %d\ntables:\n  include: [%q]\nstate_directory: %q\n", shards, schema+".*", s.state)
+	fmt.Fprintf(&out, "  partitions: %d\ntables:\n  include: [%q]\nadmin: {token_file: %q}\nstate_directory: %q\n", shards, schema+".*", s.token, s.state)
 	return out.String()
 }

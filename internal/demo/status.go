@@ -115,6 +115,7 @@ func every(holds func(*status) bool) func(snapshot) bool {
 type watch struct {
 	regions []*region
 	client  *http.Client
+	token   string
 
 	mu     sync.Mutex
 	latest snapshot
@@ -124,9 +125,9 @@ type watch struct {
 // interval is how often the regions are asked.
 const interval = 250 * time.Millisecond
 
-func newWatch(regions []*region) *watch {
+func newWatch(regions []*region, token string) *watch {
 	const timeout = 3 * time.Second
-	return &watch{regions: regions, client: &http.Client{Timeout: timeout, Transport: &http.Transport{}}, news: make(chan struct{})}
+	return &watch{regions: regions, token: token, client: &http.Client{Timeout: timeout, Transport: &http.Transport{}}, news: make(chan struct{})}
 }
 
 // run asks until ctx ends and shows each snapshot.
@@ -170,6 +171,7 @@ func (w *watch) askOne(ctx context.Context, r *region) status {
 	if err != nil {
 		return fail(err)
 	}
+	request.Header.Set("Authorization", "Bearer "+w.token)
 	response, err := w.client.Do(request)
 	if err != nil {
 		return fail(err)

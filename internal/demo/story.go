@@ -51,7 +51,7 @@ func (s *story) setCut(is bool) {
 func (d *demo) startWatching(ctx context.Context) {
 	d.story.stage = "starting"
 	d.story.previous = make([]rates, len(d.regions))
-	d.watch = newWatch(d.regions)
+	d.watch = newWatch(d.regions, d.token)
 	d.watching.Go(func() error {
 		d.watch.run(ctx, d.draw)
 		return nil
