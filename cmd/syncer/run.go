@@ -20,6 +20,7 @@ import (
 	"meridian/internal/command"
 	"meridian/internal/config"
 	"meridian/internal/inspect"
+	"meridian/internal/propagate"
 	"meridian/internal/retry"
 	"meridian/internal/syncer"
 )
@@ -160,8 +161,10 @@ func settings(o runOptions, logger *zap.Logger, registry prometheus.Registerer) 
 		FlushEntries: syncer.DefaultFlushEntries, PulseInterval: syncer.DefaultPulseInterval,
 		ScrubPause: syncer.DefaultScrubPause, ScrubRows: c.Verify.ScrubRowsPerSecond, BaselineRows: c.Verify.BaselineRowsPerSecond,
 		BusyThreads: c.Verify.BusyThreads, DatabaseReplicas: databaseReplicas(o.Region, database), BusyReplicaDelay: c.Verify.BusyReplicaDelay,
-		Retry: retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
-		Clock: retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
+		History:      propagate.HistoryBounds{Age: c.Verify.ConflictHistory, Rows: syncer.DefaultHistoryRows, Bytes: syncer.DefaultHistoryBytes},
+		HistoryPause: syncer.DefaultHistoryPause,
+		Retry:        retry.Policy{Base: 20 * time.Millisecond, Max: 2 * time.Second, Jitter: 0.5, Settled: time.Minute},
+		Clock:        retry.System{}, Log: logger, Metrics: syncer.NewMetrics(name, registry),
 	}
 	for _, other := range c.Others(name) {
 		abroad, err := busConfig(c, other, logger)

@@ -82,7 +82,9 @@ func (v *validator) numbers() {
 	v.between("verify.busy_threads", int64(c.Verify.BusyThreads), 0, 1_000_000)
 	v.atLeast("verify.busy_replica_delay", c.Verify.BusyReplicaDelay, time.Second)
 	v.between("verify.max_repair_rows", int64(c.Verify.MaxRepairRows), 0, 1_000_000_000)
-	v.atLeast("verify.conflict_history", c.Verify.ConflictHistory, time.Minute)
+	if c.Verify.ConflictHistory != 0 { // which keeps none
+		v.atLeast("verify.conflict_history", c.Verify.ConflictHistory, time.Minute)
+	}
 	v.atLeast("clock.max_skew", c.Clock.MaxSkew, time.Millisecond)
 	v.sizeBetween("limits.memory", c.Limits.Memory, 64*MiB, TiB)
 	v.sizeBetween("limits.transaction_memory", c.Limits.TransactionMemory, MiB, TiB)

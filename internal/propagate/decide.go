@@ -183,9 +183,15 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 		d.plan.Counts.Duplicate++
 	case outcome == conflict.Lost:
 		d.plan.Counts.Lost++
+		if verdict.Concurrent && !c.repeated {
+			d.plan.Losers = append(d.plan.Losers, c.loser(k, false))
+		}
 	case c.refused != nil:
 		d.plan.Parks = append(d.plan.Parks, park(c))
 	default:
+		if verdict.Concurrent { // not where it is parked: nothing is overwritten then
+			d.plan.Losers = append(d.plan.Losers, c.loser(k, true))
+		}
 		d.plan.Counts.Applied++
 		d.applied = append(d.applied, c.item)
 		d.plan.Writes = append(d.plan.Writes, Write{Change: change, Expect: b.expect(change, kind, k)})

@@ -29,7 +29,9 @@ type MySQLTargetConfig struct {
 	MySQL mysqldb.Config
 	// StatementTimeout bounds what a transaction does between BEGIN and the fence; zero: nothing does.
 	StatementTimeout time.Duration
-	Log              *zap.Logger
+	// KeepConflicts keeps what loses a conflict in meridian.conflicts.
+	KeepConflicts bool
+	Log           *zap.Logger
 }
 
 // NewMySQLTarget connects, and makes the state schema where it is not there yet.
@@ -58,12 +60,12 @@ func (t *MySQLTarget) Forget(schema, table string) { t.schema.Forget(schema, tab
 // makeState creates what is missing of the state schema; a user without the right to create finds it made already.
 func (t *MySQLTarget) makeState(ctx context.Context) error {
 	var n int
-	err := t.server.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN (?, ?, ?)",
-		StateDatabase, TableProvenance, TableOwner, TableParked).Scan(&n)
+	err := t.server.DB.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ? AND table_name IN (?, ?, ?, ?)",
+		StateDatabase, TableProvenance, TableOwner, TableParked, TableConflicts).Scan(&n)
 	if err != nil {
 		return fmt.Errorf("looking for Meridian's tables: %w", err)
 	}
-	if n == 3 {
+	if n == 4 {
 		return t.checkState(ctx)
 	}
 	for _, statement := range StateSchema() {

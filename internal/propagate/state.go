@@ -10,6 +10,7 @@ const (
 	TableProvenance = "provenance"
 	TableOwner      = "owner"
 	TableParked     = "parked"
+	TableConflicts  = "conflicts"
 )
 
 // StateSchema gives the statements that make the state schema, each safe to run again. They are the same for MySQL and
@@ -21,6 +22,8 @@ const (
 //	             (batch, as in provenance). Every adoption begins with its update.
 //	parked       what could not be applied, known by its place in the source's topic, and what could not be published, at
 //	             offset 0 and known by own_change (changeID): kept until it can, or until a person decides.
+//	conflicts    the lost side of each conflict that was decided here, for a while: the change that came and lost, or the row
+//	             that was overwritten. omitted says why there is no record.
 func StateSchema() []string {
 	return []string{
 		"CREATE DATABASE IF NOT EXISTS `meridian` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
@@ -70,6 +73,25 @@ func StateSchema() []string {
 			"  `record` LONGBLOB NOT NULL,\n" +
 			"  PRIMARY KEY (`id`),\n" +
 			"  UNIQUE KEY `place` (`source`, `shard`, `bus_offset`, `own_change`)\n" +
+			") ENGINE=InnoDB",
+		"CREATE TABLE IF NOT EXISTS `meridian`.`conflicts` (\n" +
+			"  `id` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,\n" +
+			"  `decided_at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
+			"  `source` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `shard` SMALLINT UNSIGNED NOT NULL,\n" +
+			"  `bus_offset` BIGINT UNSIGNED NOT NULL,\n" +
+			"  `table_name` VARCHAR(255) NOT NULL,\n" +
+			"  `row_key` LONGBLOB NOT NULL,\n" +
+			"  `winner_time` BIGINT NOT NULL,\n" +
+			"  `winner_region` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `loser_time` BIGINT NOT NULL,\n" +
+			"  `loser_region` VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,\n" +
+			"  `bytes` INT UNSIGNED NOT NULL,\n" +
+			"  `omitted` VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL DEFAULT '',\n" +
+			"  `record` LONGBLOB,\n" +
+			"  PRIMARY KEY (`id`),\n" +
+			"  KEY `row` (`table_name`, `row_key`(255)),\n" +
+			"  KEY `size` (`bytes`)\n" +
 			") ENGINE=InnoDB",
 	}
 }

@@ -115,7 +115,8 @@ type Plan struct {
 	Written     []Written
 	Writes      []Write
 	Parks       []Park
-	Unpark      uint64 // the id of the parked change that this transaction ends; 0: none
+	Losers      []Loser // of the conflicts that are decided with it
+	Unpark      uint64  // the id of the parked change that this transaction ends; 0: none
 	// Looked: every row is Unknown, so its existence is found out under its lock. A duplicate of the primary key is then
 	// another table's, written by a trigger.
 	Looked bool

@@ -50,6 +50,9 @@ func (x *mysqlTransaction) Run(ctx context.Context, p *Plan) (at mysqldb.Coordin
 	if err = x.begin(p); err != nil {
 		return at, err
 	}
+	if err = x.keepLosers(ctx, p); err != nil {
+		return at, err
+	}
 	if err = x.write(ctx, p); err != nil {
 		return at, err
 	}
@@ -129,6 +132,14 @@ func (x *mysqlTransaction) send(ctx context.Context) error {
 		return x.notAdvanced(ctx)
 	}
 	return err
+}
+
+// makeRoom sends what waits in the packet where a further statement would not fit.
+func (x *mysqlTransaction) makeRoom(ctx context.Context, bytes int) error {
+	if x.packet.Fits(bytes) {
+		return nil
+	}
+	return x.send(ctx)
 }
 
 // notAdvanced says why the provenance row did not match.

@@ -168,10 +168,8 @@ func (x *mysqlTransaction) addLook(ctx context.Context, g *group, images [][]row
 		if err != nil {
 			return err
 		}
-		if !x.packet.Fits(len(query)) {
-			if err := x.send(ctx); err != nil {
-				return err
-			}
+		if err = x.makeRoom(ctx, len(query)); err != nil {
+			return err
 		}
 		x.packet.Query(query, func(rows *sql.Rows) error {
 			return mysqldb.ReadRows(rows, target.Table, target.PrimaryKey, func(values []row.Value) error {
@@ -240,10 +238,8 @@ func (x *mysqlTransaction) add(ctx context.Context, s *step) error {
 		if err != nil {
 			return x.refuse(s, err)
 		}
-		if !x.packet.Fits(len(statement)) {
-			if err := x.send(ctx); err != nil {
-				return err
-			}
+		if err = x.makeRoom(ctx, len(statement)); err != nil {
+			return err
 		}
 		x.packet.Exec(statement, func(found int64) error {
 			if found != int64(n) {

@@ -98,6 +98,8 @@ func (h hints) Hints(ctx context.Context, schema, table string) (map[string]row.
 func decideTables(t Tables) func(schema, table string) binlog.Decision {
 	return func(schema, table string) binlog.Decision {
 		switch {
+		case schema == propagate.StateDatabase && table == propagate.TableConflicts:
+			return binlog.Skip // whole rows, written and deleted, of which capture needs to know nothing
 		case schema == propagate.StateDatabase:
 			return binlog.Own
 		case t.Match(schema, table):

@@ -7,6 +7,7 @@ import (
 
 	"meridian/internal/bus"
 	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
 	"meridian/internal/retry"
 )
 
@@ -56,6 +57,9 @@ type Config struct {
 	// DatabaseReplicas are the database's own replicas that are asked how far they are behind, and BusyReplicaDelay what is too far.
 	DatabaseReplicas []mysqldb.Config
 	BusyReplicaDelay time.Duration
+	// History bounds what is kept of the lost sides of conflicts. Its age is zero: nothing is.
+	History      propagate.HistoryBounds
+	HistoryPause time.Duration // between two looks at what is to go of it
 
 	Retry   retry.Policy // of everything that passes by itself
 	Clock   retry.Clock
@@ -87,6 +91,9 @@ const (
 	DefaultPulseInterval = time.Second
 	DefaultScrubPause    = 5 * time.Second
 	DefaultPendingBytes  = 32 << 20
+	DefaultHistoryRows   = 100_000
+	DefaultHistoryBytes  = 256 << 20
+	DefaultHistoryPause  = 10 * time.Second
 )
 
 func (c *Config) owned(shard int) bool { return shard%c.Replicas == c.Replica }

@@ -25,6 +25,7 @@ type Metrics struct {
 	bytes        prometheus.Gauge         // ledger_bytes
 	flush        prometheus.Histogram     // ledger_flush_seconds
 	collected    prometheus.Counter       // tombstones_collected_total
+	purged       prometheus.Counter       // conflict_history_purged_total
 	retries      *prometheus.CounterVec   // retries_total{component,reason}
 	baseline     *prometheus.GaugeVec     // baseline_rows{table}
 	baselineLeft *prometheus.GaugeVec     // baseline_seconds_left{table}
@@ -79,6 +80,7 @@ func NewMetrics(region string, registry prometheus.Registerer) *Metrics {
 		rows:         f.gauge("ledger_rows", "Live rows in the ledger."),
 		bytes:        f.gauge("ledger_bytes", "Size of the ledger file."),
 		flush:        f.histogram("ledger_flush_seconds", "Duration of a write of the ledger file."),
+		purged:       f.counter("conflict_history_purged_total", "Lost sides of conflicts that are not kept any longer: too old, or too many."),
 		collected:    f.counter("tombstones_collected_total", "Tombstones that every region has passed, removed from the ledger."),
 		retries:      f.counterVec("retries_total", "Every retry.", "component", "reason"),
 		baseline:     f.gaugeVec("baseline_rows", "Rows that were there before, read so far.", "table"),

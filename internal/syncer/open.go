@@ -264,5 +264,5 @@ func (s *Syncer) targetConfig() propagate.MySQLTargetConfig {
 	mysql.NoForeignKeyChecks = true
 	mysql.AbandonAfter = 30 * time.Second
 	mysql.MaxConnections = len(s.cfg.ownedShards()) + 4
-	return propagate.MySQLTargetConfig{MySQL: mysql, StatementTimeout: s.cfg.StatementTimeout, Log: s.cfg.Log}
+	return propagate.MySQLTargetConfig{MySQL: mysql, StatementTimeout: s.cfg.StatementTimeout, KeepConflicts: s.cfg.History.Age > 0, Log: s.cfg.Log}
 }

@@ -16,6 +16,7 @@ import (
 
 	"meridian/internal/bus"
 	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
 	"meridian/internal/retry"
 	"meridian/internal/syncer"
 	"meridian/internal/testenv"
@@ -104,6 +105,7 @@ func (r *regions) config(i, shards int) syncer.Config {
 		BatchRows: 1000, BatchBytes: 8 << 20, FenceTimeout: 2 * time.Second, MaxAttempts: 1000, RetryDelay: 50 * time.Millisecond,
 		MaxSkew: time.Minute, TransactionSize: 64 << 20, ReadyMaxLag: 30 * time.Second, PendingBytes: 32 << 20, InboxBytes: 4 << 20,
 		FlushInterval: 100 * time.Millisecond, FlushEntries: 10_000, PulseInterval: 20 * time.Millisecond, ScrubPause: 20 * time.Millisecond,
+		History: propagate.HistoryBounds{Age: time.Hour, Rows: 1000, Bytes: 8 << 20}, HistoryPause: 20 * time.Millisecond,
 		Retry: testPolicy, Clock: retry.System{}, Log: log,
 	}
 	for j, other := range r.list {

@@ -138,6 +138,7 @@ func (s *Syncer) group(ctx context.Context, p *parts) error {
 	s.actor(earlyCtx, early, "pulse", s.pulse(p).run)
 	s.actor(earlyCtx, early, "baseline", p.baseline.run)
 	s.actor(earlyCtx, early, "scrub", p.scrub.run)
+	s.actor(earlyCtx, early, "history", func(ctx context.Context) error { return s.purgeHistory(ctx, p) })
 	for _, w := range p.workers {
 		s.actor(earlyCtx, early, "apply", w.Run)
 	}

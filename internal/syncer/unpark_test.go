@@ -23,7 +23,7 @@ type directly struct {
 func newDirectly(t *testing.T) *directly {
 	t.Helper()
 	g := newRegions(t, 1, testenv.KindMySQL).list[0]
-	target, err := propagate.NewMySQLTarget(t.Context(), propagate.MySQLTargetConfig{MySQL: g.cfg.MySQL, Log: zap.NewNop()})
+	target, err := propagate.NewMySQLTarget(t.Context(), propagate.MySQLTargetConfig{MySQL: g.cfg.MySQL, KeepConflicts: true, Log: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
