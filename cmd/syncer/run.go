@@ -132,6 +132,7 @@ func listenAdmin(ctx context.Context, p *command.Process, o runOptions, registry
 		inspect.Mount(server.Mount, s.Inspector(), true)
 		inspect.MountMender(server.Mount, s.Mender()) // without a token the server refuses what changes state
 		inspect.MountScrub(server.Mount, s.Scrubber())
+		inspect.MountRows(server.Mount, s.Explainer(), true)
 	}
 	return server, nil
 }

@@ -59,7 +59,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s answers %d: %s", e.URL, e.Status, e.Detail)
 }
 
-// Is tells that a region which is not ready, or busy, has said so, or that there is no such thing.
+// Is tells that a region which is not ready, or busy, has said so, that there is no such thing, or that another process is to be
+// asked.
 func (e *RefusedError) Is(target error) bool {
 	switch target {
 	case ErrNotReady:
@@ -68,6 +69,8 @@ func (e *RefusedError) Is(target error) bool {
 		return e.Status == http.StatusConflict
 	case ErrNoScrub, ErrUnknownTable:
 		return e.Status == http.StatusNotFound
+	case ErrNotOwned:
+		return e.Status == http.StatusMisdirectedRequest
 	default:
 		return false
 	}

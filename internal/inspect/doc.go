@@ -143,6 +143,14 @@ type Row struct {
 	Parked  []string `json:"parked,omitempty"` // the states of parked changes to it: parked, waiting, dead
 }
 
+// Agrees tells whether the row is what its entry says. Digests of different column lists say nothing about each other.
+func (r *Row) Agrees() bool {
+	if r.Exists != (r.Entry != nil && !r.Entry.Deleted) {
+		return false
+	}
+	return !r.Exists || r.Columns != r.Entry.Columns || r.Digest == r.Entry.Digest
+}
+
 // Value is one column of a row, as people read it.
 type Value struct {
 	Column string  `json:"column"`

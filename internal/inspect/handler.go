@@ -54,9 +54,7 @@ func Mount(mount func(pattern string, h http.Handler), r Region, showValues bool
 func (r *Rows) hide() {
 	r.Hidden = true
 	for i := range r.Rows {
-		for j := range r.Rows[i].Values {
-			r.Rows[i].Values[j].Text = nil
-		}
+		hideValues(r.Rows[i].Values)
 	}
 }
 
@@ -140,11 +138,14 @@ func answer(f func(q *http.Request) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		document, err := f(q)
 		var bad *badQuestion
+		var question *QuestionError
 		switch {
-		case errors.As(err, &bad):
+		case errors.As(err, &bad), errors.As(err, &question):
 			problem(w, http.StatusBadRequest, err)
 		case errors.Is(err, ErrNoScrub), errors.Is(err, ErrUnknownTable):
 			problem(w, http.StatusNotFound, err)
+		case errors.Is(err, ErrNotOwned):
+			problem(w, http.StatusMisdirectedRequest, err)
 		case errors.Is(err, ErrNotReady):
 			problem(w, http.StatusServiceUnavailable, err)
 		case errors.Is(err, ErrBusy):

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"meridian/internal/bus"
-	"meridian/internal/envelope"
 	"meridian/internal/row"
 )
 
@@ -76,13 +74,9 @@ func (c *KeptConflict) Change() (*row.Change, error) {
 	if len(c.Record) == 0 {
 		return nil, nil
 	}
-	r, err := bus.UnmarshalRecord(c.Record)
+	change, err := keptChange(c.Record)
 	if err != nil {
 		return nil, fmt.Errorf("conflict %d: %w", c.ID, err)
 	}
-	m, err := envelope.Decode(&r)
-	if err != nil {
-		return nil, fmt.Errorf("conflict %d: %w", c.ID, err)
-	}
-	return m.Change, nil
+	return change, nil
 }

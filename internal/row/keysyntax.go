@@ -84,6 +84,39 @@ func (t *Table) keyNames() string {
 	return strings.Join(names, ", ")
 }
 
+// KeyShape tells a person what a key of the table is made of: "id, a whole number; day, YYYY-MM-DD".
+func (t *Table) KeyShape() string {
+	parts := make([]string, len(t.PrimaryKey))
+	for i := range parts {
+		c := t.keyColumn(i)
+		parts[i] = c.Name + ", " + c.shape()
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (c *Column) shape() string {
+	switch c.Type {
+	case TypeInt, TypeUint, TypeYear:
+		return "a whole number"
+	case TypeDecimal, TypeFloat, TypeDouble:
+		return "a number"
+	case TypeBit:
+		return "bits as a number"
+	case TypeBinary:
+		return "bytes as 0x…"
+	case TypeDate:
+		return "YYYY-MM-DD"
+	case TypeTime:
+		return "HH:MM:SS"
+	case TypeDatetime, TypeTimestamp:
+		return "YYYY-MM-DD HH:MM:SS"
+	case TypeEnum, TypeSet:
+		return "a label"
+	case TypeText, TypeJSON, TypeGeometry, TypeVector, TypeUUID, TypeInet4, TypeInet6, TypeUnknown:
+	}
+	return "text"
+}
+
 func formatJSONKey(t *Table, values []Value) string {
 	b := []byte{'['}
 	for i, v := range values {

@@ -204,7 +204,7 @@ func (i inspector) rowsAsOf(ctx context.Context, table string, keys []inspect.Ke
 		return nil, err
 	}
 	info, err := i.table(ctx, p, table)
-	if errors.Is(err, errGone) {
+	if errors.Is(err, mysqldb.ErrNoTable) {
 		return i.rowsOfNone(ctx, p, table, keys)
 	}
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"go.uber.org/zap"
 
@@ -56,25 +55,6 @@ func (i inspector) understand(ctx context.Context, p *parts, o inspect.Order) (*
 		u.places, u.images, u.wanted = append(u.places, at), append(u.images, image), append(u.wanted, version)
 	}
 	return u, nil
-}
-
-// errGone is a replicated table that is not there.
-var errGone = errors.New("the table is not there")
-
-// table finds a replicated table's definition; errGone where there is none.
-func (i inspector) table(ctx context.Context, p *parts, table string) (*mysqldb.TableInfo, error) {
-	schema, name, _ := strings.Cut(table, ".")
-	if !i.s.cfg.Tables.Match(schema, name) {
-		return nil, fmt.Errorf("table %s is not replicated: %w", table, mysqldb.ErrNoTable)
-	}
-	info, err := p.target.Schema().Table(ctx, schema, name)
-	if errors.Is(err, mysqldb.ErrNoTable) {
-		return nil, fmt.Errorf("%s: %w: %w", i.s.cfg.Region, errGone, err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("looking at table %s: %w", table, err)
-	}
-	return info, nil
 }
 
 // Republish implements inspect.Mender.

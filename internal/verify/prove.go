@@ -228,19 +228,11 @@ func sameEntry(a, b *inspect.Entry) bool {
 }
 
 func viewOf(r *inspect.Row) RegionView {
-	v := RegionView{Digest: r.Digest, Deleted: !r.Exists, Agrees: agrees(r)}
+	v := RegionView{Digest: r.Digest, Deleted: !r.Exists, Agrees: r.Agrees()}
 	if e := r.Entry; e != nil {
 		v.Version, v.Origin, v.Suspect = e.Version, e.ParsedVersion().Region, e.Suspect
 	}
 	return v
-}
-
-// agrees tells whether a row is what its entry says.
-func agrees(r *inspect.Row) bool {
-	if r.Exists != live(r.Entry) {
-		return false
-	}
-	return !r.Exists || r.Columns != r.Entry.Columns || r.Digest == r.Entry.Digest
 }
 
 // equalRows compares the columns that both rows have.
@@ -271,7 +263,7 @@ func (f *Finding) decide(s state, read map[string]*inspect.Row) {
 	for _, region := range slices.Sorted(maps.Keys(s)) {
 		e := s[region]
 		switch {
-		case e != nil && e.ParsedVersion() == newest && !e.Suspect && agrees(read[region]):
+		case e != nil && e.ParsedVersion() == newest && !e.Suspect && read[region].Agrees():
 			sound = append(sound, region)
 		case e != nil && e.ParsedVersion() == newest:
 			doubtful = append(doubtful, region)
