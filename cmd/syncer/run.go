@@ -133,6 +133,7 @@ func listenAdmin(ctx context.Context, p *command.Process, o runOptions, registry
 		inspect.MountMender(server.Mount, s.Mender()) // without a token the server refuses what changes state
 		inspect.MountScrub(server.Mount, s.Scrubber())
 		inspect.MountRows(server.Mount, s.Explainer(), true)
+		inspect.MountRestorer(server.Mount, s.Restorer())
 	}
 	return server, nil
 }

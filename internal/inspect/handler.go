@@ -139,6 +139,7 @@ func answer(f func(q *http.Request) (any, error)) http.Handler {
 		document, err := f(q)
 		var bad *badQuestion
 		var question *QuestionError
+		var unrestorable *UnrestorableError
 		switch {
 		case errors.As(err, &bad), errors.As(err, &question):
 			problem(w, http.StatusBadRequest, err)
@@ -146,6 +147,10 @@ func answer(f func(q *http.Request) (any, error)) http.Handler {
 			problem(w, http.StatusNotFound, err)
 		case errors.Is(err, ErrNotOwned):
 			problem(w, http.StatusMisdirectedRequest, err)
+		case errors.Is(err, ErrRowChanged):
+			problem(w, http.StatusConflict, err)
+		case errors.As(err, &unrestorable):
+			problem(w, http.StatusUnprocessableEntity, err)
 		case errors.Is(err, ErrNotReady):
 			problem(w, http.StatusServiceUnavailable, err)
 		case errors.Is(err, ErrBusy):

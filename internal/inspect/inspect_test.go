@@ -124,3 +124,50 @@ func FuzzNumbers(f *testing.F) {
 		}
 	})
 }
+
+// explainer answers with what it was asked.
+type explainer struct {
+	table, key string
+	err        error
+}
+
+func (e *explainer) Explain(_ context.Context, table, key string) (*Explained, error) {
+	e.table, e.key = table, key
+	return &Explained{Conflicts: []Conflict{{ID: ConflictID{"us-east-1", 17}}}}, e.err
+}
+
+// Whatever a person types for a key comes through as it was typed.
+func TestClient_AsksForTheRowThatWasTyped(t *testing.T) {
+	e := &explainer{}
+	mux := http.NewServeMux()
+	MountRows(mux.Handle, e, true)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	c := NewClient(server.URL, server.Client(), nil)
+	check := func(t rapid.TB, table, key string) {
+		x, err := c.Explain(context.Background(), table, key)
+		if err != nil || e.table != table || e.key != key || x.Conflicts[0].ID.String() != "us-east-1:17" {
+			t.Fatalf("%v; heard %q, %q, not %q, %q", err, e.table, e.key, table, key)
+		}
+	}
+	for _, key := range []string{"42", "42,7", `["a//b", {"base64": "AA=="}]`, "..", ".", "a//b", "/", "", "a/../b", "%2F", "a b+c?d#e", `"x,""y"`} {
+		check(t, "shop.orders", key)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		check(t, rapid.StringMatching(`[a-z]+\.[ -~]+`).Draw(t, "table"), rapid.String().Draw(t, "key"))
+	})
+	answer, err := server.Client().Get(server.URL + "/v1/rows/shop.orders/a%2Fb,%220x%22")
+	if err != nil || answer.StatusCode != http.StatusOK || e.key != `a/b,"0x"` {
+		t.Errorf("by its path: %v, heard %q", err, e.key)
+	}
+	_ = answer.Body.Close()
+	e.err = &QuestionError{Detail: "no such table"}
+	var question *QuestionError
+	if _, err := c.Explain(t.Context(), "t", "k"); !errors.As(err, &question) || err.Error() != "no such table" {
+		t.Errorf("a question that makes no sense: %v", err)
+	}
+	e.err = ErrNotOwned
+	if _, err := c.Explain(t.Context(), "t", "k"); !errors.Is(err, ErrNotOwned) {
+		t.Errorf("a process that does not own the row: %v", err)
+	}
+}

@@ -82,7 +82,7 @@ func (x *mysqlTransaction) keep(l *Loser, overwritten map[Place]*row.Change) (ke
 	case l.Record != nil:
 		k.record = l.Record.Marshal()
 	case change == nil && l.Gone:
-		change = &row.Change{Table: l.Change.Table, Op: row.Delete, Key: l.Change.Key}
+		change = l.tombstone()
 	case change == nil:
 		k.omitted = OmittedNotThere
 	}
@@ -106,6 +106,20 @@ func (x *mysqlTransaction) keep(l *Loser, overwritten map[Place]*row.Change) (ke
 	return k, nil
 }
 
+// tombstone is the delete of which the ledger knows: a change of the key's columns alone, as nobody has an image of the row.
+func (l *Loser) tombstone() *row.Change {
+	from := l.Change.Table
+	columns, order := make([]row.Column, len(from.PrimaryKey)), make([]int, len(from.PrimaryKey))
+	for i, at := range from.PrimaryKey {
+		columns[i], order[i] = from.Columns[at], i
+	}
+	c := &row.Change{Table: row.NewTable(from.Schema, from.Name, columns, order), Op: row.Delete, Key: l.Change.Key}
+	if l.Change.Row() != nil {
+		c.Before = l.Change.KeyValues()
+	}
+	return c
+}
+
 // mostRecord bounds a record: in a statement it can have twice its bytes, and others stand beside it.
 func (x *mysqlTransaction) mostRecord() int { return x.target.server.MaxPacket / 4 }
 
@@ -114,7 +128,7 @@ func (x *mysqlTransaction) mostRecord() int { return x.target.server.MaxPacket /
 func (x *mysqlTransaction) overwritten(ctx context.Context, losers []Loser) (map[Place]*row.Change, error) {
 	images := map[*row.Table][][]row.Value{}
 	for i := range losers {
-		if l := &losers[i]; l.Record == nil {
+		if l := &losers[i]; l.Record == nil && l.Change.Row() != nil {
 			images[l.Change.Table] = append(images[l.Change.Table], l.Change.Row())
 		}
 	}

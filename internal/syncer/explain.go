@@ -28,7 +28,7 @@ func (i inspector) Explain(ctx context.Context, table, key string) (*inspect.Exp
 	if err != nil {
 		return nil, err
 	}
-	info, err := i.table(ctx, p, table)
+	info, err := i.replicatedTable(ctx, p, table)
 	if err != nil {
 		return nil, err
 	}
@@ -53,8 +53,18 @@ func (i inspector) Explain(ctx context.Context, table, key string) (*inspect.Exp
 	return x, err
 }
 
-// table finds a replicated table's definition. Where there is no such table the error is mysqldb.ErrNoTable as well.
+// table finds a replicated table, as it is remembered. Where there is none the error is mysqldb.ErrNoTable as well.
 func (i inspector) table(ctx context.Context, p *parts, table string) (*mysqldb.TableInfo, error) {
+	return i.findTable(ctx, table, p.target.Schema().Table)
+}
+
+// replicatedTable finds a replicated table, as it is now: what is remembered of it may not know yet who refers to it.
+func (i inspector) replicatedTable(ctx context.Context, p *parts, table string) (*mysqldb.TableInfo, error) {
+	return i.findTable(ctx, table, p.server.LoadTable)
+}
+
+func (i inspector) findTable(ctx context.Context, table string,
+	load func(ctx context.Context, schema, name string) (*mysqldb.TableInfo, error)) (*mysqldb.TableInfo, error) {
 	schema, name, dotted := strings.Cut(table, ".")
 	if !dotted {
 		return nil, &inspect.QuestionError{Detail: fmt.Sprintf("%q is no SCHEMA.TABLE", table)}
@@ -62,7 +72,7 @@ func (i inspector) table(ctx context.Context, p *parts, table string) (*mysqldb.
 	if !i.s.cfg.Tables.Match(schema, name) {
 		return nil, &inspect.QuestionError{Detail: fmt.Sprintf("table %s is not replicated in %s (tables.include and tables.exclude of its configuration)", table, i.s.cfg.Region)}
 	}
-	info, err := p.target.Schema().Table(ctx, schema, name)
+	info, err := load(ctx, schema, name)
 	switch {
 	case errors.Is(err, mysqldb.ErrNoTable):
 		return nil, &inspect.QuestionError{Detail: fmt.Sprintf("there is no table %s in %s", table, i.s.cfg.Region), Cause: err}
