@@ -83,7 +83,7 @@ func Listen(ctx context.Context, config Config) (*Server, error) {
 }
 
 // Mount adds routes; pattern is one of http.ServeMux ("GET /v1/parked/{id}"). They need the token if one is configured, and
-// what is no GET or HEAD is refused if none is. To be called before Run.
+// what is no GET or HEAD, and no Question, is refused if none is. To be called before Run.
 func (s *Server) Mount(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // Addr tells where the server listens.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -29,22 +30,22 @@ var _ Region = (*Client)(nil)
 
 // Overview implements Region.
 func (c *Client) Overview(ctx context.Context) (*Overview, error) {
-	return ask[Overview](ctx, c, "/v1/ledger", nil)
+	return send[Overview](ctx, c, http.MethodGet, "/v1/ledger", nil)
 }
 
 // Buckets implements Region.
 func (c *Client) Buckets(ctx context.Context, table string, shard int) (*Buckets, error) {
-	return ask[Buckets](ctx, c, "/v1/ledger/buckets", url.Values{"table": {table}, "shard": {strconv.Itoa(shard)}})
+	return send[Buckets](ctx, c, http.MethodPost, "/v1/ledger/buckets", bucketsQuestion{table, shard})
 }
 
 // Entries implements Region.
-func (c *Client) Entries(ctx context.Context, table string, shard int, buckets []int) (*Entries, error) {
-	return ask[Entries](ctx, c, "/v1/ledger/entries", url.Values{"table": {table}, "shard": {strconv.Itoa(shard)}, "buckets": {formatNumbers(buckets)}})
+func (c *Client) Entries(ctx context.Context, q EntriesQuestion) (*Entries, error) {
+	return send[Entries](ctx, c, http.MethodPost, "/v1/ledger/entries", q)
 }
 
 // Rows implements Region.
 func (c *Client) Rows(ctx context.Context, table string, keys []KeyRef) (*Rows, error) {
-	return ask[Rows](ctx, c, "/v1/ledger/rows", url.Values{"table": {table}, "keys": {formatKeyRefs(keys)}})
+	return send[Rows](ctx, c, http.MethodPost, "/v1/ledger/rows", rowsQuestion{table, keys})
 }
 
 // RefusedError is an answer that is none.
@@ -52,11 +53,20 @@ type RefusedError struct {
 	URL    string
 	Status int
 	Detail string
+
+	foreign bool // whoever answers does not speak the ledger protocol
 }
 
-// Error implements error.
+// Error implements error: it says what to do where that is known.
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("%s answers %d: %s", e.URL, e.Status, e.Detail)
+	switch {
+	case e.Status == http.StatusUnauthorized:
+		return fmt.Sprintf("%s refuses the token: admin.token must be the same here and there", e.URL)
+	case e.Status == http.StatusNotFound && e.foreign:
+		return fmt.Sprintf("%s answers 404 (%s): if a syncer is there it does not show its ledger, which it does with admin.token configured, or to its own host only", e.URL, e.Detail)
+	default:
+		return fmt.Sprintf("%s answers %d: %s", e.URL, e.Status, e.Detail)
+	}
 }
 
 // Is tells that a region which is not ready, or busy, has said so, that there is no such thing, or that another process is to be
@@ -76,20 +86,36 @@ func (e *RefusedError) Is(target error) bool {
 	}
 }
 
-func ask[T any](ctx context.Context, c *Client, path string, values url.Values) (*T, error) {
-	return send[T](ctx, c, http.MethodGet, path, values, nil)
+// VersionError is returned when a syncer speaks another version of the ledger protocol.
+type VersionError struct {
+	URL    string
+	Theirs string // "": it does not say, as the first one does not
 }
 
-func send[T any](ctx context.Context, c *Client, method, path string, values url.Values, body []byte) (*T, error) {
-	address := c.base + path
-	if len(values) > 0 {
-		address += "?" + values.Encode()
+// Error implements error.
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s speaks %s of the ledger protocol, this program version %d: run the same version of Meridian on both ends", e.URL, versionText(e.Theirs), Protocol)
+}
+
+// maxAnswerBytes is more than any answer has: an overview of ten thousand tables with a hundred shards each.
+const maxAnswerBytes = 128 << 20
+
+// send asks a question, nil for none, and reads the answer.
+func send[T any](ctx context.Context, c *Client, method, path string, question any) (*T, error) {
+	var body io.Reader = http.NoBody
+	if question != nil {
+		b, err := json.Marshal(question)
+		if err != nil {
+			return nil, fmt.Errorf("asking %s%s: %w", c.base, path, err)
+		}
+		body = bytes.NewReader(b)
 	}
-	q, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body)) //nolint:gosec // the address is the configuration's
+	q, err := http.NewRequestWithContext(ctx, method, c.base+path, body) //nolint:gosec // the address is the configuration's
 	if err != nil {
 		return nil, fmt.Errorf("asking %s: %w", c.base, err)
 	}
-	if body != nil {
+	q.Header.Set(protocolHeader, strconv.Itoa(Protocol))
+	if question != nil {
 		q.Header.Set("Content-Type", "application/json")
 	}
 	if c.token != nil {
@@ -104,21 +130,27 @@ func send[T any](ctx context.Context, c *Client, method, path string, values url
 		return nil, fmt.Errorf("asking %s%s: %w", c.base, path, inner(err))
 	}
 	defer func() { _ = response.Body.Close() }() // it has been read, or is of no interest
+	answer := io.LimitReader(response.Body, maxAnswerBytes)
+	theirs := response.Header.Get(protocolHeader)
+	ofLedger := strings.HasPrefix(path, "/v1/ledger") // what else there is people ask as well
+	if theirs != strconv.Itoa(Protocol) && (theirs != "" || ofLedger && response.StatusCode == http.StatusOK) {
+		return nil, &VersionError{URL: c.base, Theirs: theirs}
+	}
 	if response.StatusCode != http.StatusOK {
 		var said struct{ Title, Detail string }
-		if err := json.NewDecoder(response.Body).Decode(&said); err != nil || said.Detail == "" {
+		if err := json.NewDecoder(answer).Decode(&said); err != nil || said.Detail == "" {
 			said.Detail = response.Status
 		}
-		return nil, &RefusedError{URL: c.base + path, Status: response.StatusCode, Detail: said.Detail}
+		return nil, &RefusedError{URL: c.base + path, Status: response.StatusCode, Detail: said.Detail, foreign: ofLedger && theirs == ""}
 	}
 	document := new(T)
-	if err := json.NewDecoder(response.Body).Decode(document); err != nil {
+	if err := json.NewDecoder(answer).Decode(document); err != nil {
 		return nil, fmt.Errorf("the answer of %s%s cannot be read: %w", c.base, path, err)
 	}
 	return document, nil
 }
 
-// inner leaves out what a URL error repeats: the URL, with all that was asked.
+// inner leaves out what a URL error repeats: the URL.
 func inner(err error) error {
 	var at *url.Error
 	if errors.As(err, &at) {

@@ -15,6 +15,10 @@ import (
 	"meridian/internal/row"
 )
 
+// Protocol is the version of these questions and answers. Both ends name theirs with each message, and understand their own only:
+// a question that is understood half could pass for an answer that says "equal".
+const Protocol = 2
+
 // ErrNotReady is returned by a Region that cannot answer yet: it starts, or its ledger is being rebuilt.
 var ErrNotReady = errors.New("the region is not ready to answer")
 
@@ -24,9 +28,9 @@ type Region interface {
 	Overview(ctx context.Context) (*Overview, error)
 	// Buckets gives the checksums of a table's shard.
 	Buckets(ctx context.Context, table string, shard int) (*Buckets, error)
-	// Entries gives what the ledger says of the rows in some buckets of a table's shard.
-	Entries(ctx context.Context, table string, shard int, buckets []int) (*Entries, error)
-	// Rows reads rows from the database, each with what the ledger says of it.
+	// Entries gives what the ledger says of some rows of a table's shard.
+	Entries(ctx context.Context, q EntriesQuestion) (*Entries, error)
+	// Rows reads rows from the database, each with what the ledger says of it: at most MaxKeys.
 	Rows(ctx context.Context, table string, keys []KeyRef) (*Rows, error)
 }
 
@@ -84,12 +88,25 @@ type At struct {
 	// Within: every change in the answer that came through the source's partition stands before the offset. For the region
 	// itself, what the bus has acknowledged of everything in the answer.
 	Within map[string]uint64 `json:"within"`
+	// BehindSeconds is by how much the region is behind each source, where its watermarks tell.
+	BehindSeconds map[string]float64 `json:"behind_seconds,omitempty"`
 }
 
-// Entries are a ledger's, of one moment.
+// EntriesQuestion names rows of a table's shard: those in Buckets from the key From on, or those with Keys.
+type EntriesQuestion struct {
+	Table   string   `json:"table"`
+	Shard   int      `json:"shard"`
+	Buckets []int    `json:"buckets,omitempty"`
+	From    []byte   `json:"from,omitempty"` // none: from the beginning
+	Keys    [][]byte `json:"keys,omitempty"` // at most MaxLookups; then the others do not count
+}
+
+// Entries are a ledger's, of one moment, in the order of their keys.
 type Entries struct {
 	At      At      `json:"at"`
 	Entries []Entry `json:"entries"`
+	// Next is the key to go on from: the answer was full before it, and has every entry that is below it. None: that was all.
+	Next []byte `json:"next,omitempty"`
 }
 
 // KeyRef names a row: its key, and where that has collation weights only, the values' bytes (row.Table.KeyLabel).
@@ -132,7 +149,8 @@ type Rows struct {
 // Row is a row as it stands in the database, and what the ledger says of it. Entry and row are of one moment, unless Moved.
 type Row struct {
 	KeyRef
-	Text    []string `json:"text"` // the key's values, as people read them
+	Text    []string `json:"text"`            // the key's values, as people read them
+	Error   string   `json:"error,omitempty"` // why the row could not be read; then nothing below says anything
 	Exists  bool     `json:"exists"`
 	Moved   bool     `json:"moved,omitempty"` // it was written while it was read: ask again
 	Gone    bool     `json:"gone,omitempty"`  // the table is not there: neither is Text
@@ -148,7 +166,7 @@ func (r *Row) Agrees() bool {
 	if r.Exists != (r.Entry != nil && !r.Entry.Deleted) {
 		return false
 	}
-	return !r.Exists || r.Columns != r.Entry.Columns || r.Digest == r.Entry.Digest
+	return !r.Exists || r.Columns != r.Entry.Columns || r.Entry.Older || r.Digest == r.Entry.Digest
 }
 
 // Value is one column of a row, as people read it.

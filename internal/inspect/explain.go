@@ -116,7 +116,7 @@ func ParseConflictID(s string) (ConflictID, error) {
 
 // Explain implements Explainer.
 func (c *Client) Explain(ctx context.Context, table, key string) (*Explained, error) {
-	e, err := ask[Explained](ctx, c, "/v1/rows", url.Values{"table": {table}, "key": {key}})
+	e, err := send[Explained](ctx, c, http.MethodGet, "/v1/rows?"+url.Values{"table": {table}, "key": {key}}.Encode(), nil)
 	return e, asked(err)
 }
 
@@ -132,6 +132,7 @@ func asked(err error) error {
 // MountRows serves GET /v1/rows/{table}/{key}; and GET /v1/rows?table=…&key=…, since a path is not let through as it is when
 // the key is empty or has dots or slashes in a row. Without showValues nobody learns what stands in a row, only its digests.
 func MountRows(mount func(pattern string, h http.Handler), e Explainer, showValues bool) {
+	turns := make(chan struct{}, concurrent)
 	explain := func(q *http.Request, table, key string) (any, error) {
 		x, err := e.Explain(q.Context(), table, key)
 		if err == nil && !showValues {
@@ -139,8 +140,12 @@ func MountRows(mount func(pattern string, h http.Handler), e Explainer, showValu
 		}
 		return x, err
 	}
-	mount("GET /v1/rows/{table}/{key}", answer(func(q *http.Request) (any, error) { return explain(q, q.PathValue("table"), q.PathValue("key")) }))
-	mount("GET /v1/rows", answer(func(q *http.Request) (any, error) { return explain(q, q.FormValue("table"), q.FormValue("key")) }))
+	mount("GET /v1/rows/{table}/{key}", answer(turns, func(q *http.Request, _ *struct{}) (any, error) {
+		return explain(q, q.PathValue("table"), q.PathValue("key"))
+	}))
+	mount("GET /v1/rows", answer(turns, func(q *http.Request, _ *struct{}) (any, error) {
+		return explain(q, q.FormValue("table"), q.FormValue("key"))
+	}))
 }
 
 func (x *Explained) hide() {

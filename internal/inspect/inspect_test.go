@@ -15,23 +15,31 @@ import (
 
 // region answers with what it was asked.
 type region struct {
-	table   string
-	shard   int
-	buckets []int
-	keys    []KeyRef
-	err     error
+	table string
+	shard int
+	asked EntriesQuestion
+	keys  []KeyRef
+	err   error
+
+	came, leave chan struct{} // if not nil, an overview says that it has come, and waits until it may go
 }
 
-func (r *region) Overview(context.Context) (*Overview, error) { return &Overview{Region: "a"}, r.err }
+func (r *region) Overview(context.Context) (*Overview, error) {
+	if r.came != nil {
+		r.came <- struct{}{}
+		<-r.leave
+	}
+	return &Overview{Region: "a"}, r.err
+}
 
 func (r *region) Buckets(_ context.Context, table string, shard int) (*Buckets, error) {
 	r.table, r.shard = table, shard
 	return &Buckets{Rows: []uint64{1 << 63}}, r.err
 }
 
-func (r *region) Entries(_ context.Context, table string, shard int, buckets []int) (*Entries, error) {
-	r.table, r.shard, r.buckets = table, shard, buckets
-	return &Entries{}, r.err
+func (r *region) Entries(_ context.Context, q EntriesQuestion) (*Entries, error) {
+	r.asked = q
+	return &Entries{Next: q.From}, r.err
 }
 
 func (r *region) Rows(_ context.Context, table string, keys []KeyRef) (*Rows, error) {
@@ -56,7 +64,13 @@ func TestClient_AsksWhatTheRegionHears(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		table := rapid.String().Draw(t, "table")
 		shard := rapid.IntRange(0, 9999).Draw(t, "shard")
-		buckets := rapid.SliceOfNDistinct(rapid.IntRange(0, MaxBuckets-1), 1, 40, rapid.ID[int]).Draw(t, "buckets")
+		q := EntriesQuestion{Table: table, Shard: shard}
+		if rapid.Bool().Draw(t, "by buckets") {
+			q.Buckets = rapid.SliceOfNDistinct(rapid.IntRange(0, MaxBuckets-1), 1, 40, rapid.ID[int]).Draw(t, "buckets")
+			q.From = rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(t, "from")
+		} else {
+			q.Keys = rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, 9), 1, 20).Draw(t, "looked up")
+		}
 		var keys []KeyRef
 		for range rapid.IntRange(1, MaxKeys).Draw(t, "keys") {
 			keys = append(keys, KeyRef{Key: rapid.SliceOfN(rapid.Byte(), 1, 9).Draw(t, "key"), Label: rapid.SliceOfN(rapid.Byte(), 0, 9).Draw(t, "label")})
@@ -64,9 +78,8 @@ func TestClient_AsksWhatTheRegionHears(t *testing.T) {
 		if b, err := c.Buckets(context.Background(), table, shard); err != nil || b.Rows[0] != 1<<63 || r.table != table || r.shard != shard {
 			t.Fatalf("%+v, %v; heard %q, %d", b, err, r.table, r.shard)
 		}
-		sorted := append([]int(nil), buckets...)
-		if _, err := c.Entries(context.Background(), table, shard, sorted); err != nil || fmt.Sprint(r.buckets) != fmt.Sprint(buckets) {
-			t.Fatalf("%v; heard %v, not %v", err, r.buckets, buckets)
+		if e, err := c.Entries(context.Background(), q); err != nil || !reflect.DeepEqual(r.asked, q) || string(e.Next) != string(q.From) {
+			t.Fatalf("%v; heard %+v, not %+v; answered %+v", err, r.asked, q, e)
 		}
 		if _, err := c.Rows(context.Background(), table, keys); err != nil || len(r.keys) != len(keys) {
 			t.Fatalf("%v; heard %v, not %v", err, r.keys, keys)
@@ -96,7 +109,7 @@ func TestMount_SaysWhatIsWrong(t *testing.T) {
 	r := &region{}
 	c := serve(t, r, true)
 	var refused *RefusedError
-	if _, err := c.Entries(t.Context(), "t", -1, nil); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(err.Error(), "shard") {
+	if _, err := c.Entries(t.Context(), EntriesQuestion{Table: "t", Shard: -1}); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(err.Error(), "shard") {
 		t.Errorf("a question that makes no sense: %v", err)
 	}
 	r.err = ErrNotReady
@@ -109,20 +122,94 @@ func TestMount_SaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func FuzzNumbers(f *testing.F) {
-	f.Add("1,2,5-9")
-	f.Fuzz(func(t *testing.T, s string) {
-		list, err := numbers(s)
-		if err != nil {
-			return
+// A hundred keys as long as keys can be, which no header would hold.
+func TestClient_AsksAboutLongKeys(t *testing.T) {
+	r := &region{}
+	c := serve(t, r, true)
+	long := make([]byte, 12<<10)
+	keys := make([]KeyRef, MaxKeys)
+	looked := make([][]byte, MaxLookups)
+	for i := range keys {
+		keys[i] = KeyRef{Key: long, Label: long}
+	}
+	for i := range looked {
+		looked[i] = long[:8<<10]
+	}
+	if _, err := c.Rows(t.Context(), "t", keys); err != nil || len(r.keys) != MaxKeys || len(r.keys[0].Label) != len(long) {
+		t.Errorf("rows: %v, %d keys", err, len(r.keys))
+	}
+	if _, err := c.Entries(t.Context(), EntriesQuestion{Table: "t", Keys: looked}); err != nil || len(r.asked.Keys) != MaxLookups {
+		t.Errorf("entries: %v, %d keys", err, len(r.asked.Keys))
+	}
+	var refused *RefusedError
+	if _, err := c.Rows(t.Context(), "t", append(keys, keys[0])); !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || !strings.Contains(err.Error(), "at most 100 keys") {
+		t.Errorf("too many: %v", err)
+	}
+}
+
+// Whoever speaks another version is told so, at both ends.
+func TestProtocol_OtherVersionsAreToldSo(t *testing.T) {
+	mux := http.NewServeMux()
+	Mount(mux.Handle, &region{}, true)
+	recorder := httptest.NewRecorder()
+	mux.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/ledger", nil))
+	if recorder.Code != http.StatusBadRequest || !strings.Contains(recorder.Body.String(), "speaks version 2 of the ledger protocol, who asks speaks an older one") {
+		t.Errorf("%d %s", recorder.Code, recorder.Body)
+	}
+	for theirs, says := range map[string]string{"": "speaks an older one of the ledger protocol", "3": `speaks version \"3\" of the ledger protocol`} {
+		old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if theirs != "" {
+				w.Header().Set(protocolHeader, theirs)
+			}
+			fmt.Fprint(w, `{"region": "a"}`)
+		}))
+		t.Cleanup(old.Close)
+		_, err := NewClient(old.URL, old.Client(), nil).Overview(t.Context())
+		var version *VersionError
+		if !errors.As(err, &version) || !strings.Contains(err.Error(), strings.ReplaceAll(says, `\`, "")) {
+			t.Errorf("version %q: %v", theirs, err)
 		}
-		if len(list) > 2*MaxBuckets {
-			t.Fatalf("%q: %d numbers", s, len(list))
+	}
+}
+
+func TestClient_SaysWhatToDoAboutARefusal(t *testing.T) {
+	for status, says := range map[int]string{http.StatusUnauthorized: "admin.token must be the same", http.StatusNotFound: "does not show its ledger"} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(server.Close)
+		if _, err := NewClient(server.URL, server.Client(), nil).Overview(t.Context()); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%d: %v", status, err)
 		}
-		if again, err := numbers(formatNumbers(list)); err != nil || !reflect.DeepEqual(again, list) {
-			t.Errorf("%q: %v came back as %v, %v", s, list, again, err)
+	}
+}
+
+// No more questions are answered at once than a process can bear.
+func TestMount_AnswersOnlySoManyAtOnce(t *testing.T) {
+	r := &region{came: make(chan struct{}), leave: make(chan struct{})}
+	c := serve(t, r, true)
+	done := make(chan error, concurrent+1)
+	for range concurrent + 1 {
+		go func() {
+			_, err := c.Overview(context.WithoutCancel(t.Context()))
+			done <- err
+		}()
+	}
+	for range concurrent {
+		<-r.came
+	}
+	select {
+	case <-r.came:
+		t.Error("one more is let in")
+	case r.leave <- struct{}{}: // one may go: the last one comes
+		<-r.came
+	}
+	for range concurrent {
+		r.leave <- struct{}{}
+	}
+	for range concurrent + 1 {
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
-	})
+	}
 }
 
 // explainer answers with what it was asked.

@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,61 +70,45 @@ var _ Mender = (*Client)(nil)
 
 // Republish implements Mender.
 func (c *Client) Republish(ctx context.Context, order Order) (*Mended, error) {
-	return tell[Mended](ctx, c, "/v1/ledger/republish", order)
+	return send[Mended](ctx, c, http.MethodPost, "/v1/ledger/republish", order)
 }
 
 // Adopt implements Mender.
 func (c *Client) Adopt(ctx context.Context, order Order) (*Mended, error) {
-	return tell[Mended](ctx, c, "/v1/ledger/adopt", order)
+	return send[Mended](ctx, c, http.MethodPost, "/v1/ledger/adopt", order)
 }
 
 // Writable implements Mender.
 func (c *Client) Writable(ctx context.Context) (*Writable, error) {
-	return ask[Writable](ctx, c, "/v1/ledger/writable", nil)
-}
-
-// tell posts a document, and reads the answer.
-func tell[T any](ctx context.Context, c *Client, path string, document any) (*T, error) {
-	body, err := json.Marshal(document)
-	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", c.base, err)
-	}
-	return send[T](ctx, c, http.MethodPost, path, nil, body)
+	return send[Writable](ctx, c, http.MethodGet, "/v1/ledger/writable", nil)
 }
 
 // MountMender serves what a region can be asked to do.
 func MountMender(mount func(pattern string, h http.Handler), m Mender) {
-	mount("GET /v1/ledger/writable", answer(func(q *http.Request) (any, error) { return m.Writable(q.Context()) }))
-	mount("POST /v1/ledger/republish", answer(func(q *http.Request) (any, error) {
-		order, err := readOrder(q)
-		if err != nil {
+	turns := make(chan struct{}, concurrent)
+	mount("GET /v1/ledger/writable", versioned(answer(turns, func(h *http.Request, _ *struct{}) (any, error) { return m.Writable(h.Context()) })))
+	mount("POST /v1/ledger/republish", versioned(answer(turns, func(h *http.Request, order *Order) (any, error) {
+		if err := order.check(); err != nil {
 			return nil, err
 		}
-		return m.Republish(q.Context(), *order)
-	}))
-	mount("POST /v1/ledger/adopt", answer(func(q *http.Request) (any, error) {
-		order, err := readOrder(q)
-		if err != nil {
+		return m.Republish(h.Context(), *order)
+	})))
+	mount("POST /v1/ledger/adopt", versioned(answer(turns, func(h *http.Request, order *Order) (any, error) {
+		if err := order.check(); err != nil {
 			return nil, err
 		}
-		return m.Adopt(q.Context(), *order)
-	}))
+		return m.Adopt(h.Context(), *order)
+	})))
 }
 
-func readOrder(q *http.Request) (*Order, error) {
-	order := &Order{}
-	d := json.NewDecoder(q.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(order); err != nil {
-		return nil, &badQuestion{"the order cannot be read: " + err.Error()}
+func (o *Order) check() error {
+	if o.Table == "" || len(o.Rows) == 0 || len(o.Rows) > MaxOrder {
+		return &badQuestion{fmt.Sprintf("an order names a table and 1 to %d rows", MaxOrder)}
 	}
-	if order.Table == "" || len(order.Rows) == 0 || len(order.Rows) > MaxOrder {
-		return nil, &badQuestion{fmt.Sprintf("an order names a table and 1 to %d rows", MaxOrder)}
+	if o.As != AsRepair && o.As != AsSeed {
+		return &badQuestion{fmt.Sprintf("as=%q is neither %s nor %s", o.As, AsRepair, AsSeed)}
 	}
-	if order.As != AsRepair && order.As != AsSeed {
-		return nil, &badQuestion{fmt.Sprintf("as=%q is neither %s nor %s", order.As, AsRepair, AsSeed)}
-	}
-	return order, nil
+	return nil
 }
 
 // ErrBusy is returned by a Mender where an order cannot be carried out now; nothing was done, and it may be given again.

@@ -2,10 +2,7 @@ package inspect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 )
@@ -50,17 +47,13 @@ var _ Restorer = (*Client)(nil)
 
 // RestorePlan implements Restorer.
 func (c *Client) RestorePlan(ctx context.Context, number uint64) (*Restore, error) {
-	r, err := ask[Restore](ctx, c, "/v1/conflicts/"+strconv.FormatUint(number, 10), nil)
+	r, err := send[Restore](ctx, c, http.MethodGet, "/v1/conflicts/"+strconv.FormatUint(number, 10), nil)
 	return r, restored(err)
 }
 
 // Restore implements Restorer.
 func (c *Client) Restore(ctx context.Context, number uint64, over string) (*Restore, error) {
-	body, err := json.Marshal(restoreOrder{over})
-	if err != nil {
-		return nil, fmt.Errorf("asking %s: %w", c.base, err)
-	}
-	r, err := send[Restore](ctx, c, http.MethodPost, "/v1/conflicts/"+strconv.FormatUint(number, 10)+"/restore", nil, body)
+	r, err := send[Restore](ctx, c, http.MethodPost, "/v1/conflicts/"+strconv.FormatUint(number, 10)+"/restore", restoreOrder{over})
 	return r, restored(err)
 }
 
@@ -88,20 +81,20 @@ type restoreOrder struct {
 // MountRestorer serves GET /v1/conflicts/{id}, the plan, and POST /v1/conflicts/{id}/restore. The server lets nobody change
 // anything without a token.
 func MountRestorer(mount func(pattern string, h http.Handler), r Restorer) {
-	mount("GET /v1/conflicts/{id}", answer(func(q *http.Request) (any, error) {
+	turns := make(chan struct{}, concurrent)
+	mount("GET /v1/conflicts/{id}", answer(turns, func(q *http.Request, _ *struct{}) (any, error) {
 		number, err := conflictNumber(q)
 		if err != nil {
 			return nil, err
 		}
 		return r.RestorePlan(q.Context(), number)
 	}))
-	mount("POST /v1/conflicts/{id}/restore", answer(func(q *http.Request) (any, error) {
+	mount("POST /v1/conflicts/{id}/restore", answer(turns, func(q *http.Request, order *restoreOrder) (any, error) {
 		number, err := conflictNumber(q)
 		if err != nil {
 			return nil, err
 		}
-		var order restoreOrder
-		if err = json.NewDecoder(io.LimitReader(q.Body, maxRequestBytes)).Decode(&order); err != nil || order.Over == "" {
+		if order.Over == "" {
 			return nil, &badQuestion{`the order is {"over": …}, with what the plan gave as "over"`}
 		}
 		return r.Restore(q.Context(), number, order.Over)

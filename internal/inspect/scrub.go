@@ -2,10 +2,8 @@ package inspect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -66,25 +64,20 @@ func (s *Scrub) Over() bool { return s.State == ScrubDone || s.State == ScrubFai
 
 // MountScrub serves a Scrubber on a server: POST /v1/scrub with a ScrubRequest, GET /v1/scrub?id=ID.
 func MountScrub(mount func(pattern string, h http.Handler), r Scrubber) {
-	mount("POST /v1/scrub", answer(func(q *http.Request) (any, error) {
-		var asked ScrubRequest
-		d := json.NewDecoder(io.LimitReader(q.Body, maxRequestBytes))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&asked); err != nil {
-			return nil, &badQuestion{fmt.Sprintf("the body is no request for a scrub: %v", err)}
-		}
+	turns := make(chan struct{}, concurrent)
+	mount("POST /v1/scrub", answer(turns, func(h *http.Request, asked *ScrubRequest) (any, error) {
 		if schema, table, ok := strings.Cut(asked.Table, "."); !ok || schema == "" || table == "" {
 			return nil, &badQuestion{fmt.Sprintf("table %q: name it as schema.table", asked.Table)}
 		}
 		if asked.RowsPerSecond < 0 {
 			return nil, &badQuestion{fmt.Sprintf("rows_per_second: %d is less than nothing", asked.RowsPerSecond)}
 		}
-		return r.StartScrub(q.Context(), asked)
+		return r.StartScrub(h.Context(), *asked)
 	}))
-	mount("GET /v1/scrub", answer(func(q *http.Request) (any, error) { return r.ScrubProgress(q.Context(), q.FormValue("id")) }))
+	mount("GET /v1/scrub", answer(turns, func(h *http.Request, _ *struct{}) (any, error) {
+		return r.ScrubProgress(h.Context(), h.FormValue("id"))
+	}))
 }
-
-const maxRequestBytes = 64 << 10
 
 // Client is a Scrubber, seen from outside.
 var _ Scrubber = (*Client)(nil)
@@ -92,14 +85,10 @@ var _ Scrubber = (*Client)(nil)
 // StartScrub implements Scrubber. The process must be configured with a token: without one it changes nothing for anybody, and
 // answers 403 (a *RefusedError).
 func (c *Client) StartScrub(ctx context.Context, q ScrubRequest) (*Scrub, error) {
-	body, err := json.Marshal(q)
-	if err != nil {
-		return nil, fmt.Errorf("asking for a scrub: %w", err)
-	}
-	return send[Scrub](ctx, c, http.MethodPost, "/v1/scrub", nil, body)
+	return send[Scrub](ctx, c, http.MethodPost, "/v1/scrub", q)
 }
 
 // ScrubProgress implements Scrubber.
 func (c *Client) ScrubProgress(ctx context.Context, id string) (*Scrub, error) {
-	return ask[Scrub](ctx, c, "/v1/scrub", url.Values{"id": {id}})
+	return send[Scrub](ctx, c, http.MethodGet, "/v1/scrub?id="+url.QueryEscape(id), nil)
 }

@@ -50,12 +50,12 @@ func (a asked) Buckets(ctx context.Context, table string, shard int) (*inspect.B
 	return r.Buckets(ctx, table, shard)
 }
 
-func (a asked) Entries(ctx context.Context, table string, shard int, buckets []int) (*inspect.Entries, error) {
+func (a asked) Entries(ctx context.Context, q inspect.EntriesQuestion) (*inspect.Entries, error) {
 	r, err := a.now()
 	if err != nil {
 		return nil, err
 	}
-	return r.Entries(ctx, table, shard, buckets)
+	return r.Entries(ctx, q)
 }
 
 func (a asked) Rows(ctx context.Context, table string, keys []inspect.KeyRef) (*inspect.Rows, error) {

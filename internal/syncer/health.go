@@ -143,6 +143,19 @@ func (h *Health) lag(source string, shards int, now time.Time) (time.Duration, b
 	return behind(s.heard, shards, now)
 }
 
+// lags gives by how many seconds the region is behind its sources, of those that it has heard from.
+func (h *Health) lags(sources []string, shards int, now time.Time) map[string]float64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	by := map[string]float64{}
+	for _, name := range sources {
+		if lag, ok := h.lag(name, shards, now); ok {
+			by[name] = lag.Seconds()
+		}
+	}
+	return by
+}
+
 // reasons says why the process is not ready; none: it is.
 func (h *Health) reasons(shards int, now time.Time, most time.Duration) []string {
 	h.mu.Lock()

@@ -113,77 +113,6 @@ func (i inspector) Buckets(_ context.Context, table string, shard int) (*inspect
 	return b, nil
 }
 
-// Entries implements inspect.Region.
-//
-// Invariant: entries and offsets are of one place in the binlog, between two transactions. With offsets of another moment a
-// change that is on its way could pass for one that is missing.
-func (i inspector) Entries(ctx context.Context, table string, shard int, buckets []int) (*inspect.Entries, error) {
-	p, err := i.parts()
-	if err = errors.Join(err, i.owned(shard)); err != nil {
-		return nil, err
-	}
-	answer := &inspect.Entries{At: inspect.At{Includes: map[string]uint64{}, Within: map[string]uint64{}}, Entries: []inspect.Entry{}}
-	var snapshot *checksum.Snapshot
-	var sequence uint64
-	var generation uint32
-	err = p.capture.between(ctx, func() (err error) {
-		if p.capture.resumed != nil {
-			return fmt.Errorf("the binlog connection of %s was lost within a transaction: %w", i.s.cfg.Region, inspect.ErrNotReady)
-		}
-		sequence = p.capture.sequence
-		if answer.At.Includes[i.s.cfg.Region], err = p.capture.included(shard); err == nil {
-			generation = p.ledger.Generation(table)
-			snapshot, err = p.ledger.Snapshot(table, shard)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for source, next := range snapshot.Applied() {
-		answer.At.Includes[source], answer.At.Within[source] = next, next
-	}
-	wanted := map[int]bool{}
-	for _, b := range buckets {
-		wanted[b] = true
-	}
-	err = snapshot.Each("", func(key row.Key, e checksum.Entry) bool {
-		if wanted[checksum.BucketOf(key)] {
-			answer.Entries = append(answer.Entries, entryOf(key, e, generation))
-		}
-		return true
-	})
-	if err = errors.Join(err, snapshot.Close()); err != nil {
-		return nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, acknowledgeTime)
-	defer cancel()
-	if p.publisher.WaitAcknowledged(waiting, sequence) == nil {
-		answer.At.Within[i.s.cfg.Region] = uint64(max(p.publisher.Ends()[shard], 0))
-	} // else the answer does not say: nothing of this region's own is proven by it
-	return answer, ctx.Err()
-}
-
-// entryOf tells of an entry; generation is the table's.
-func entryOf(key row.Key, e checksum.Entry, generation uint32) inspect.Entry {
-	return inspect.Entry{
-		KeyRef:  inspect.KeyRef{Key: []byte(key), Label: []byte(e.Label)},
-		Version: e.Version.String(), Digest: e.Digest, Columns: e.Columns, Deleted: e.Deleted, Suspect: e.Suspect, ByDDL: e.ByDDL, Older: e.Generation != generation,
-	}
-}
-
-// included gives an offset of the own topic before which every change is in the ledger. Called between two transactions.
-func (c *Capture) included(shard int) (uint64, error) {
-	if c.caughtUp() {
-		return uint64(max(c.publisher.Ends()[shard], 0)), nil
-	}
-	_, own, err := c.ledger.Checkpoint()
-	if err != nil || shard >= len(own) {
-		return 0, err
-	}
-	return own[shard], nil
-}
-
 // Rows implements inspect.Region.
 //
 // A row counts only if its entry is the same before and after its reading, and the tailer has passed the place that the
@@ -213,17 +142,19 @@ func (i inspector) rowsAsOf(ctx context.Context, table string, keys []inspect.Ke
 	generation := p.ledger.Generation(table)
 	places := make([]checksum.Place, len(keys))
 	images := make([][]row.Value, len(keys))
+	unread := make([]error, len(keys)) // a key that cannot be looked for takes the others nothing
+	var wanted [][]row.Value
 	for n, k := range keys {
 		places[n] = checksum.Place{Table: info.String(), Key: row.Key(k.Key)}
-		if images[n], err = info.KeyValues(row.Key(k.Key), k.Label); err != nil {
-			return nil, err
+		if images[n], unread[n] = info.KeyValues(row.Key(k.Key), k.Label); unread[n] == nil {
+			wanted = append(wanted, images[n])
 		}
 	}
 	before, had, err := p.ledger.Lookup(places)
 	if err != nil {
 		return nil, err
 	}
-	found, err := i.lockedRows(ctx, p, info, images)
+	found, err := i.lockedRows(ctx, p, info, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -237,6 +168,10 @@ func (i inspector) rowsAsOf(ctx context.Context, table string, keys []inspect.Ke
 	}
 	answer := &inspect.Rows{}
 	for n, k := range keys {
+		if unread[n] != nil {
+			answer.Rows = append(answer.Rows, inspect.Row{KeyRef: k, Text: []string{fmt.Sprintf("0x%x", k.Key)}, Error: unread[n].Error()})
+			continue
+		}
 		r := inspect.Row{KeyRef: k, Text: keyText(info.Table, images[n]), Columns: info.ColumnsID(), Parked: parked[places[n]]}
 		before[n].Sequence, after[n].Sequence = 0, 0 // a write that was acknowledged meanwhile is the same write
 		// A key that the table does not give to rows any more tells nothing of them: its primary key was altered, and is being read anew.

@@ -20,12 +20,15 @@ type view struct {
 	shards  int
 	owner   map[string]map[int]inspect.Region // by region and shard
 	tables  map[string]map[string]*tableView  // by table and region
+
+	mu      sync.Mutex // guards missing
 	missing []Unreachable
 }
 
 // tableView is a table in one region, over all its processes.
 type tableView struct {
 	scanned bool
+	key     string // what the keys are made from; "": not known
 	sums    map[int]inspect.ShardSum
 }
 
@@ -91,6 +94,9 @@ func (v *view) add(region string, process inspect.Region, o *inspect.Overview) e
 			v.tables[t.Table][region] = tv
 		}
 		tv.scanned = tv.scanned && t.Scanned
+		if t.Key != "" {
+			tv.key = t.Key
+		}
 		for _, s := range t.Sums {
 			tv.sums[s.Shard] = s
 		}
@@ -132,6 +138,8 @@ func each[T any](ctx context.Context, v *view, shard int, ask func(ctx context.C
 
 // unreachable notes that a region could not be asked; once a region is enough.
 func (v *view) unreachable(region string, err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if !slices.ContainsFunc(v.missing, func(u Unreachable) bool { return u.Region == region }) {
 		v.missing = append(v.missing, Unreachable{Region: region, Reason: err.Error()})
 	}

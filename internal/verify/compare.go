@@ -3,7 +3,9 @@ package verify
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"meridian/internal/inspect"
@@ -17,6 +19,35 @@ type Verifier struct {
 	Window  time.Duration // how long a difference may be unproven in one comparison
 	Pause   time.Duration // between two looks at what is unproven
 	Clock   retry.Clock
+	// MaxDifferences bounds the rows of one table that are looked at one by one in a comparison; 0: DefaultMaxDifferences. Of those
+	// beyond only the number is told: a table that was truncated somewhere must not take all memory.
+	MaxDifferences int
+	// Progress, if not nil, is told what is done now. It is called from several goroutines.
+	Progress func(Progress)
+
+	mu     sync.Mutex
+	cursor map[string]cursor // by table: where the walk through rows that need to be read goes on
+}
+
+// Progress is how far a comparison is.
+type Progress struct {
+	Table   string // that is being walked through; "" while what is unproven is looked at again
+	Shard   int    // of Shards, from 0
+	Shards  int
+	Pending int // rows that are not proven yet
+}
+
+// The bounds of one comparison.
+const (
+	DefaultMaxDifferences = 10_000
+	maxRead               = 1_000 // rows of one table that are read because their columns differ
+	parallel              = 4     // shards that are seen to at the same time: as many questions as a syncer answers at once
+)
+
+// cursor is a place in a table: the shard, and the key in it.
+type cursor struct {
+	shard int
+	from  []byte
 }
 
 // place names a row, and where it is looked for.
@@ -43,9 +74,12 @@ type difference struct {
 // comparison is one Compare.
 type comparison struct {
 	*Verifier
-	view    *view
+	view *view
+
+	mu      sync.Mutex // guards what follows
 	result  *Result
 	pending map[place]*difference
+	walks   map[string]*walk // by table
 }
 
 // Compare compares all ledgers. The error is the context's, or that the configuration makes no sense; what could not be
@@ -56,7 +90,7 @@ func (v *Verifier) Compare(ctx context.Context, match func(table string) bool) (
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{Verifier: v, view: view, result: &Result{Began: began.UTC(), Tables: []TableResult{}}, pending: map[place]*difference{}}
+	c := &comparison{Verifier: v, view: view, result: &Result{Began: began.UTC(), Tables: []TableResult{}}, pending: map[place]*difference{}, walks: map[string]*walk{}}
 	for table, regions := range view.tables {
 		if match(table) {
 			c.table(ctx, table, regions)
@@ -64,6 +98,7 @@ func (v *Verifier) Compare(ctx context.Context, match func(table string) bool) (
 	}
 	slices.SortFunc(c.result.Tables, func(a, b TableResult) int { return cmp.Compare(a.Table, b.Table) })
 	for len(c.pending) > 0 && ctx.Err() == nil {
+		c.tell(Progress{Shards: view.shards, Pending: len(c.pending)})
 		c.look(ctx)
 		if len(c.pending) == 0 || v.Clock.Now().Sub(began) >= v.Window {
 			break
@@ -76,15 +111,28 @@ func (v *Verifier) Compare(ctx context.Context, match func(table string) bool) (
 		return nil, ctx.Err()
 	}
 	c.giveUp(ctx)
+	for i := range c.result.Tables {
+		t := &c.result.Tables[i]
+		if w := c.walks[t.Table]; w != nil {
+			w.report(t)
+		}
+	}
 	c.result.Unreachable = append([]Unreachable{}, view.missing...)
 	c.result.sum()
 	c.result.Took = v.Clock.Now().Sub(began)
 	return c.result, nil
 }
 
+func (c *comparison) tell(p Progress) {
+	if c.Progress != nil {
+		c.Progress(p)
+	}
+}
+
 // table compares a table's checksums, and notes the rows in the buckets that differ.
 func (c *comparison) table(ctx context.Context, table string, regions map[string]*tableView) {
 	t := TableResult{Table: table, Rows: map[string]uint64{}}
+	key, of := "", ""
 	for _, name := range c.view.regions {
 		v := regions[name]
 		if v == nil {
@@ -96,22 +144,18 @@ func (c *comparison) table(ctx context.Context, table string, regions map[string
 		if !v.scanned {
 			t.Reasons = append(t.Reasons, name+" has not read all rows that were there before")
 		}
+		if key != "" && v.key != "" && v.key != key {
+			t.Reasons = append(t.Reasons, fmt.Sprintf("%s and %s have different primary keys: run the same ALTER TABLE in all regions", of, name))
+		} else if v.key != "" {
+			key, of = v.key, name
+		}
 		for _, s := range v.sums {
 			t.Rows[name] += s.Rows
 		}
 	}
 	c.result.Tables = append(c.result.Tables, t)
-	if len(t.Reasons) > 0 {
-		return
-	}
-	for shard := range c.view.shards {
-		if !c.differs(regions, shard) {
-			continue
-		}
-		at := spot{table, shard}
-		if buckets := c.buckets(ctx, at); len(buckets) > 0 {
-			c.find(at, c.entries(ctx, at, buckets))
-		}
+	if len(t.Reasons) == 0 {
+		c.walkThrough(ctx, table, regions)
 	}
 }
 
@@ -126,69 +170,47 @@ func (c *comparison) differs(regions map[string]*tableView, shard int) bool {
 	return false
 }
 
-// buckets gives those of a shard that differ.
-func (c *comparison) buckets(ctx context.Context, at spot) []int {
+// buckets gives those of a shard that differ, and how many rows at least differ in them: those that are too many somewhere.
+func (c *comparison) buckets(ctx context.Context, at spot) (list []int, rows uint64) {
 	answers := each(ctx, c.view, at.shard, func(ctx context.Context, r inspect.Region) (*inspect.Buckets, error) {
-		return r.Buckets(ctx, at.table, at.shard)
+		b, err := r.Buckets(ctx, at.table, at.shard)
+		if err == nil && (len(b.Rows) != inspect.MaxBuckets || len(b.Digests) != inspect.MaxBuckets) {
+			return nil, fmt.Errorf("it has %d buckets instead of %d", len(b.Rows), inspect.MaxBuckets) //nolint:err113 // it is only told
+		}
+		return b, err
 	})
-	different := map[int]bool{}
-	var first *inspect.Buckets
-	for _, b := range answers {
-		if first == nil {
-			first = b
-			continue
-		}
-		for n := range min(len(b.Rows), len(first.Rows)) {
-			if b.Rows[n] != first.Rows[n] || b.Digests[n] != first.Digests[n] {
-				different[n] = true
-			}
-		}
-	}
-	list := make([]int, 0, len(different))
-	for n := range different {
-		list = append(list, n)
-	}
-	slices.Sort(list)
-	return list
-}
-
-// answers are what the regions said of some buckets, by region.
-type answers map[string]*answered
-
-// answered is one region's answer.
-type answered struct {
-	at      inspect.At
-	entries map[row.Key]*inspect.Entry
-}
-
-func (c *comparison) entries(ctx context.Context, at spot, buckets []int) answers {
-	all := answers{}
-	for region, e := range each(ctx, c.view, at.shard, func(ctx context.Context, r inspect.Region) (*inspect.Entries, error) {
-		return r.Entries(ctx, at.table, at.shard, buckets)
-	}) {
-		a := &answered{at: e.At, entries: make(map[row.Key]*inspect.Entry, len(e.Entries))}
-		for i := range e.Entries {
-			a.entries[row.Key(e.Entries[i].Key)] = &e.Entries[i]
-		}
-		all[region] = a
-	}
-	return all
-}
-
-// find notes what differs between the answers.
-func (c *comparison) find(at spot, all answers) {
-	for _, a := range all {
-		for key := range a.entries {
-			p := place{at.table, at.shard, key}
-			if _, known := c.pending[p]; known {
+	for n := range inspect.MaxBuckets {
+		var first *inspect.Buckets
+		different := false
+		var least, most uint64
+		for _, b := range answers {
+			if first == nil {
+				first, least, most = b, b.Rows[n], b.Rows[n]
 				continue
 			}
-			if s := all.of(key); !s.agree() {
-				d := &difference{place: p, label: s.label(), wanted: s.newest(), reason: "it has just been found"}
-				c.pending[p] = d
-			}
+			different = different || b.Rows[n] != first.Rows[n] || b.Digests[n] != first.Digests[n]
+			least, most = min(least, b.Rows[n]), max(most, b.Rows[n])
+		}
+		if different {
+			list = append(list, n)
+			rows += max(1, most-least)
 		}
 	}
+	return list, rows
+}
+
+// spots sees to several shards at the same time.
+func (c *comparison) spots(list []spot, do func(at spot)) {
+	turns := make(chan struct{}, parallel)
+	var all sync.WaitGroup
+	for _, at := range list {
+		turns <- struct{}{}
+		all.Go(func() {
+			defer func() { <-turns }()
+			do(at)
+		})
+	}
+	all.Wait()
 }
 
 // look asks again about what is pending, and judges it.
@@ -197,45 +219,72 @@ func (c *comparison) look(ctx context.Context) {
 	for p, d := range c.pending {
 		by[spot{p.table, p.shard}] = append(by[spot{p.table, p.shard}], d)
 	}
-	for at, list := range by {
-		wanted := map[int]bool{}
-		for _, d := range list {
-			wanted[inspect.BucketOf(d.key)] = true
-		}
-		buckets := make([]int, 0, len(wanted))
-		for b := range wanted {
-			buckets = append(buckets, b)
-		}
-		slices.Sort(buckets)
-		all := c.entries(ctx, at, buckets)
-		if len(all) < 2 {
-			continue // a region cannot be asked: nothing is known, nothing is proven
-		}
-		var proven []*difference
-		for _, d := range list {
-			switch c.judge(d, all) {
-			case gone:
-				delete(c.pending, d.place)
-			case proved:
-				proven = append(proven, d)
-			case open:
+	list := make([]spot, 0, len(by))
+	for at := range by {
+		list = append(list, at)
+	}
+	c.spots(list, func(at spot) {
+		for some := range slices.Chunk(by[at], inspect.MaxLookups) {
+			if ctx.Err() == nil {
+				c.lookAt(ctx, at, some)
 			}
 		}
-		c.confirm(ctx, at, proven, all)
+	})
+}
+
+// lookAt judges some differences of a shard by one set of answers.
+func (c *comparison) lookAt(ctx context.Context, at spot, list []*difference) {
+	keys := make([][]byte, len(list))
+	for i, d := range list {
+		keys[i] = []byte(d.key)
 	}
+	all := c.entries(ctx, at, inspect.EntriesQuestion{Table: at.table, Shard: at.shard, Keys: keys})
+	if len(all) < 2 {
+		return // a region cannot be asked: nothing is known, nothing is proven
+	}
+	var proven []*difference
+	for _, d := range list {
+		switch c.judge(d, all) {
+		case gone:
+			c.end(d)
+		case proved:
+			proven = append(proven, d)
+		case open:
+		}
+	}
+	c.confirm(ctx, at, proven, all)
+}
+
+// end forgets a difference.
+func (c *comparison) end(d *difference) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.pending, d.place)
 }
 
 // giveUp tells of what has not been proven in time.
 func (c *comparison) giveUp(ctx context.Context) {
+	by := map[spot][]*difference{}
 	for p, d := range c.pending {
-		u := Unproven{Table: p.table, Reason: d.reason, place: p}
-		rows := c.rows(ctx, spot{p.table, p.shard}, []*difference{d})
-		for _, r := range rows {
-			if len(r.Rows) > 0 {
-				u.Key = r.Rows[0].Text
+		by[spot{p.table, p.shard}] = append(by[spot{p.table, p.shard}], d)
+	}
+	named := 0
+	for at, list := range by {
+		for some := range slices.Chunk(list, inspect.MaxKeys) {
+			var read map[string]*inspect.Rows
+			if named < maxRead { // reading rows is for the sake of their names only
+				read, named = c.rows(ctx, at, some), named+len(some)
+			}
+			for i, d := range some {
+				u := Unproven{Table: at.table, Key: []string{fmt.Sprintf("0x%x", string(d.key))}, Reason: d.reason, place: d.place}
+				for _, r := range read {
+					if i < len(r.Rows) && len(r.Rows[i].Text) > 0 {
+						u.Key = r.Rows[i].Text
+					}
+				}
+				c.result.Unproven = append(c.result.Unproven, u)
 			}
 		}
-		c.result.Unproven = append(c.result.Unproven, u)
 	}
 	slices.SortFunc(c.result.Unproven, func(a, b Unproven) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), slices.Compare(a.Key, b.Key))

@@ -1,11 +1,12 @@
 package verify
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"meridian/internal/inspect"
 	"meridian/internal/row"
@@ -24,16 +25,32 @@ func (a answers) of(key row.Key) state {
 
 func live(e *inspect.Entry) bool { return e != nil && !e.Deleted }
 
-// same tells whether two ledgers agree on a row. Tombstones go at different times: a row that is gone is gone, whether there is
-// one or not. Digests of different column lists say nothing about each other.
-func same(a, b *inspect.Entry) bool {
+// agreement is whether the ledgers agree on a row.
+type agreement uint8
+
+const (
+	agree    agreement = iota
+	unclear            // they name the same write, but their digests are of other columns, or of another time: the rows can tell
+	disagree           // they do not
+)
+
+// compare tells whether two ledgers agree on a row. Tombstones go at different times: a row that is gone is gone, whether there is
+// one or not. Digests of different column lists say nothing about each other where they differ.
+func compare(a, b *inspect.Entry) agreement {
 	switch {
 	case !live(a) && !live(b):
-		return !suspect(a) && !suspect(b)
-	case !live(a) || !live(b) || a.Suspect || b.Suspect:
-		return false
+		if suspect(a) || suspect(b) {
+			return disagree
+		}
+		return agree
+	case !live(a) || !live(b) || a.Suspect || b.Suspect || a.Version != b.Version:
+		return disagree
+	case a.Digest == b.Digest:
+		return agree
+	case a.Columns != b.Columns || a.Older || b.Older:
+		return unclear
 	default:
-		return a.Version == b.Version && (a.Columns != b.Columns || a.Digest == b.Digest)
+		return disagree
 	}
 }
 
@@ -55,18 +72,19 @@ func (s state) label() []byte {
 	return label
 }
 
-func (s state) agree() bool {
-	var first *inspect.Entry
-	begun := false
-	for _, e := range s {
-		if !begun {
-			first, begun = e, true
-		} else if !same(first, e) {
-			return false
+// agreement is the worst between any two regions.
+func (s state) agreement() agreement {
+	worst := agree
+	regions := slices.Sorted(maps.Keys(s))
+	for i, a := range regions {
+		if len(s) > 1 && suspect(s[a]) { // it agrees with nobody
+			return disagree
+		}
+		for _, b := range regions[i+1:] {
+			worst = max(worst, compare(s[a], s[b]))
 		}
 	}
-	// Alone, a suspect row agrees with nobody.
-	return len(s) < 2 || !suspect(first)
+	return worst
 }
 
 // newest gives the greatest version that any region has.
@@ -100,8 +118,12 @@ func (c *comparison) judge(d *difference, all answers) verdictOf {
 		return open
 	}
 	s := all.of(d.key)
-	if s.agree() {
+	switch s.agreement() {
+	case agree:
 		return gone
+	case unclear:
+		return proved // it is the same write everywhere: nothing that is on its way changes that
+	case disagree:
 	}
 	newest := s.newest()
 	if newest.Newer(d.wanted) && s.allHave(d.wanted) {
@@ -149,7 +171,11 @@ func lacks(at, holders inspect.At, region, holder string) string {
 			return fmt.Sprintf("the bus has not acknowledged all that %s has", holder)
 		}
 		if includes := at.Includes[source]; includes < within {
-			return fmt.Sprintf("%s includes the changes of %s up to offset %d, %s up to %d", region, source, includes, holder, within)
+			why := fmt.Sprintf("%s includes the changes of %s up to offset %d, %s up to %d", region, source, includes, holder, within)
+			if behind, known := at.BehindSeconds[source]; known {
+				why += fmt.Sprintf("; it is %v behind %s", time.Duration(behind*float64(time.Second)).Round(100*time.Millisecond), source)
+			}
+			return why
 		}
 	}
 	return ""
@@ -167,16 +193,18 @@ func (c *comparison) confirm(ctx context.Context, at spot, proven []*difference,
 					read[region] = &r.Rows[i]
 				}
 			}
-			if f, v := c.confirmed(d, all.of(d.key), read); v == proved {
+			f, verdict := c.confirmed(d, all.of(d.key), read)
+			if verdict == proved {
+				c.mu.Lock()
 				c.result.Drift = append(c.result.Drift, *f)
-				delete(c.pending, d.place)
-			} else if v == gone {
-				delete(c.pending, d.place)
+				c.mu.Unlock()
+			}
+			if verdict != open {
+				c.end(d)
 			}
 		}
 		proven = proven[n:]
 	}
-	slices.SortFunc(c.result.Drift, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Table, b.Table), slices.Compare(a.Key, b.Key)) })
 }
 
 func (c *comparison) rows(ctx context.Context, at spot, list []*difference) map[string]*inspect.Rows {
@@ -190,30 +218,29 @@ func (c *comparison) rows(ctx context.Context, at spot, list []*difference) map[
 // confirmed judges a difference by the rows themselves.
 func (c *comparison) confirmed(d *difference, s state, read map[string]*inspect.Row) (*Finding, verdictOf) {
 	f := &Finding{Table: d.table, Regions: map[string]RegionView{}, place: d.place, label: d.label}
-	equal := true
-	var first *inspect.Row
 	for _, region := range slices.Sorted(maps.Keys(s)) {
 		r := read[region]
 		if r == nil {
 			d.reason = region + " could not be asked for the row"
 			return nil, open
 		}
+		if r.Error != "" {
+			d.reason = fmt.Sprintf("%s cannot read the row: %s", region, r.Error)
+			return nil, open
+		}
 		if r.Moved || !sameEntry(r.Entry, s[region]) {
 			d.reason = "the row is being written in " + region
 			return nil, open
 		}
-		f.Key = r.Text
+		if len(r.Text) > 0 { // none where the table is gone
+			f.Key = r.Text
+		}
 		for _, state := range r.Parked {
 			f.Parked = state
 		}
 		f.Regions[region] = viewOf(r)
-		if first == nil {
-			first = r
-		} else if !equalRows(first, r) {
-			equal = false
-		}
 	}
-	if equal && !slices.ContainsFunc(slices.Collect(maps.Values(s)), suspect) {
+	if allEqual(slices.Sorted(maps.Keys(read)), read) && !slices.ContainsFunc(slices.Collect(maps.Values(s)), suspect) {
 		return nil, gone // they are written alike everywhere, whatever the ledgers think of it
 	}
 	f.decide(s, read)
@@ -231,11 +258,13 @@ func viewOf(r *inspect.Row) RegionView {
 	v := RegionView{Digest: r.Digest, Deleted: !r.Exists, Agrees: r.Agrees()}
 	if e := r.Entry; e != nil {
 		v.Version, v.Origin, v.Suspect = e.Version, e.ParsedVersion().Region, e.Suspect
+		v.ByDDL = e.ByDDL
 	}
 	return v
 }
 
-// equalRows compares the columns that both rows have.
+// equalRows compares the columns that both rows have: while an ALTER TABLE goes through the regions, a column that is in one of
+// them only, or has another type there, tells nothing.
 func equalRows(a, b *inspect.Row) bool {
 	if a.Exists != b.Exists {
 		return false
@@ -243,12 +272,12 @@ func equalRows(a, b *inspect.Row) bool {
 	if !a.Exists || a.Columns == b.Columns {
 		return a.Digest == b.Digest
 	}
-	digests := map[string]uint64{}
-	for _, v := range a.Values {
-		digests[v.Column] = v.Digest
+	values := map[string]*inspect.Value{}
+	for i := range a.Values {
+		values[strings.ToLower(a.Values[i].Column)] = &a.Values[i]
 	}
 	for _, v := range b.Values {
-		if have, ok := digests[v.Column]; ok && have != v.Digest {
+		if have := values[strings.ToLower(v.Column)]; have != nil && have.Type == v.Type && have.Digest != v.Digest {
 			return false
 		}
 	}
@@ -293,10 +322,13 @@ func (f *Finding) decide(s state, read map[string]*inspect.Row) {
 	}
 }
 
+// allEqual compares every two rows: of two regions that have a column a third one may lack it.
 func allEqual(regions []string, read map[string]*inspect.Row) bool {
-	for _, r := range regions[1:] {
-		if !equalRows(read[regions[0]], read[r]) {
-			return false
+	for i, a := range regions {
+		for _, b := range regions[i+1:] {
+			if !equalRows(read[a], read[b]) {
+				return false
+			}
 		}
 	}
 	return true

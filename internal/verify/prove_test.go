@@ -74,12 +74,13 @@ func TestJudge_ProvesOnlyWhatHasPassedEverywhere(t *testing.T) {
 		"a version that the bus has not acknowledged": {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": nil}, "5@a",
 			func(all answers) { delete(all["a"].at.Within, "a") }, open},
 		"a tombstone that the other has forgotten": {map[string]*inspect.Entry{"a": tombstone("5@a"), "b": nil}, "5@a", nil, gone},
-		"two tombstones":                                 {map[string]*inspect.Entry{"a": tombstone("5@a"), "b": tombstone("4@a")}, "5@a", nil, gone},
-		"a tombstone over a row":                         {map[string]*inspect.Entry{"a": tombstone("5@a"), "b": entry("4@a", 1)}, "5@a", nil, proved},
-		"equal versions with other rows":                 {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": entry("5@a", 2)}, "5@a", nil, proved},
-		"the same row, from other column lists":          {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": {Version: "5@a", Digest: 2, Columns: 7}}, "5@a", nil, gone},
-		"a row that is in doubt":                         {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": suspected(entry("5@a", 1))}, "5@a", nil, proved},
-		"another write, after all have the one in doubt": {map[string]*inspect.Entry{"a": entry("9@a", 1), "b": entry("6@b", 2)}, "5@a", nil, gone},
+		"two tombstones":                                        {map[string]*inspect.Entry{"a": tombstone("5@a"), "b": tombstone("4@a")}, "5@a", nil, gone},
+		"a tombstone over a row":                                {map[string]*inspect.Entry{"a": tombstone("5@a"), "b": entry("4@a", 1)}, "5@a", nil, proved},
+		"equal versions with other rows":                        {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": entry("5@a", 2)}, "5@a", nil, proved},
+		"the same write, from other columns: the rows can tell": {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": {Version: "5@a", Digest: 2, Columns: 7}}, "5@a", nil, proved},
+		"the same digest, from other columns":                   {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": {Version: "5@a", Digest: 1, Columns: 7}}, "5@a", nil, gone},
+		"a row that is in doubt":                                {map[string]*inspect.Entry{"a": entry("5@a", 1), "b": suspected(entry("5@a", 1))}, "5@a", nil, proved},
+		"another write, after all have the one in doubt":        {map[string]*inspect.Entry{"a": entry("9@a", 1), "b": entry("6@b", 2)}, "5@a", nil, gone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			all := answersOf(c.entries)

@@ -1,6 +1,10 @@
 package verify
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // The kinds of drift, as they are seen from the region that lacks the winner's row.
 const (
@@ -17,6 +21,7 @@ type Result struct {
 	Equal       *bool         `json:"equal"`
 	Tables      []TableResult `json:"tables"`
 	Drift       []Finding     `json:"drift,omitempty"`
+	Parked      []Finding     `json:"parked,omitempty"` // rows that differ, and a change to them is parked
 	Unproven    []Unproven    `json:"unproven,omitempty"`
 	Unreachable []Unreachable `json:"unreachable"`
 }
@@ -29,6 +34,7 @@ type TableResult struct {
 	Unproven int               `json:"unproven"`
 	Drift    int               `json:"drift"`
 	Parked   int               `json:"parked"`
+	Beyond   uint64            `json:"beyond,omitempty"`  // rows that differ besides, at least: too many to look at one by one
 	Reasons  []string          `json:"reasons,omitempty"` // why it is not known whether it is equal
 }
 
@@ -56,6 +62,7 @@ type RegionView struct {
 	Digest  uint64 `json:"digest,string"`
 	Deleted bool   `json:"deleted"`
 	Suspect bool   `json:"suspect,omitempty"` // the row is not what was written
+	ByDDL   bool   `json:"by_ddl,omitempty"`  // it is so because of a DDL statement there (TRUNCATE), which is not replayed elsewhere
 	Agrees  bool   `json:"agrees"`            // the row in the database is what the ledger says
 }
 
@@ -80,10 +87,12 @@ func (r *Result) sum() {
 	for i := range r.Tables {
 		by[r.Tables[i].Table] = &r.Tables[i]
 	}
+	slices.SortFunc(r.Drift, func(a, b Finding) int { return cmp.Or(cmp.Compare(a.Table, b.Table), slices.Compare(a.Key, b.Key)) })
 	kept := r.Drift[:0]
 	for _, f := range r.Drift {
 		if f.Parked != "" {
 			by[f.Table].Parked++
+			r.Parked = append(r.Parked, f)
 			continue
 		}
 		by[f.Table].Drift++

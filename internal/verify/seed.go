@@ -44,9 +44,6 @@ type Seeded struct {
 
 var errSeed = errors.New("nothing was seeded")
 
-// seedRows is about how many of a shard's rows are compared at once: it bounds what is in memory.
-const seedRows = 4000
-
 // seedShards is how many shards are seeded at the same time: an order waits for the tailer and for the bus.
 const seedShards = 4
 
@@ -151,7 +148,7 @@ func (s *seeding) pass(ctx context.Context) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(seedShards)
 		for shard := range view.shards {
-			g.Go(func() error { return s.shard(ctx, spot{table, shard}, donor.sums[shard].Rows) })
+			g.Go(func() error { return s.shard(ctx, spot{table, shard}) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
@@ -160,8 +157,8 @@ func (s *seeding) pass(ctx context.Context) error {
 	return nil
 }
 
-// shard compares one shard, some buckets at a time. After the first pass those whose checksums are equal need not be looked at.
-func (s *seeding) shard(ctx context.Context, at spot, rows uint64) error {
+// shard compares one shard, page by page. After the first pass those whose checksums are equal need not be looked at.
+func (s *seeding) shard(ctx context.Context, at spot) error {
 	view, err := s.look(ctx) // one of its own: it notes who could not be asked
 	if err != nil {
 		return err
@@ -169,15 +166,16 @@ func (s *seeding) shard(ctx context.Context, at spot, rows uint64) error {
 	c := &comparison{Verifier: s.Verifier, view: view, result: &Result{}, pending: map[place]*difference{}}
 	var buckets []int
 	if s.done.Passed > 1 {
-		buckets = c.buckets(ctx, at)
+		buckets, _ = c.buckets(ctx, at)
 	} else {
 		for b := range inspect.MaxBuckets {
 			buckets = append(buckets, b)
 		}
 	}
-	atOnce := int(max(1, min(inspect.MaxBuckets, seedRows*inspect.MaxBuckets/max(rows, 1))))
-	for some := range slices.Chunk(buckets, atOnce) {
-		all := c.entries(ctx, at, some)
+	if len(buckets) == 0 {
+		return ctx.Err()
+	}
+	for all := range c.pages(ctx, at, buckets, nil) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -197,7 +195,7 @@ func (s *seeding) shard(ctx context.Context, at spot, rows uint64) error {
 			s.o.Progress(s.at)
 		})
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (s *seeding) report(change func()) {
@@ -233,7 +231,7 @@ func (s *seeding) note(at spot, donor, target *answered) {
 		switch {
 		case d == nil && live(e) && e.ParsedVersion().IsBaseline():
 			s.left(at, key, fmt.Sprintf("only %s has the row, and nobody knows when it was written: `verifier repair --from REGION` says who is right", s.o.Into))
-		case live(d) && live(e) && d.Version == e.Version && d.Columns == e.Columns && d.Digest != e.Digest && !d.Suspect && !e.Suspect:
+		case live(d) && live(e) && d.Version == e.Version && compare(d, e) == disagree && !d.Suspect && !e.Suspect:
 			s.left(at, key, "both have the row from before Meridian came, with other values: `verifier repair --from REGION` says who is right")
 		}
 	}
