@@ -50,6 +50,7 @@ var plan = map[string]room{
 
 	// What a command needs besides.
 	"internal/config":    {},
+	"internal/findings":  {},
 	"internal/admin":     {},
 	"internal/console":   {},
 	"internal/preflight": {"internal/row", "internal/mysqldb", "internal/bus"},
@@ -78,7 +79,7 @@ var strangers = []string{"internal/binlog", "internal/checksum", "internal/propa
 // keepers are the only packages of the product that may import a library, so that what it does stays behind their doors.
 var keepers = map[string][]string{
 	"github.com/go-mysql-org/go-mysql":    {"internal/binlog"},
-	"go.etcd.io/bbolt":                    {"internal/checksum"},
+	"go.etcd.io/bbolt":                    {"internal/checksum", "internal/findings"},
 	"github.com/segmentio/kafka-go":       {"internal/bus"},
 	"github.com/twmb/franz-go/pkg/kfake":  {"internal/bus"},
 	"vitess.io/vitess":                    {"internal/row"},
