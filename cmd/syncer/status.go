@@ -61,6 +61,7 @@ func (s *statusCommand) Run(ctx context.Context, p *command.Process) error {
 		return s.watch(ctx, p, asker)
 	}
 	all := asker.ask(ctx)
+	asker.addDrift(ctx, all)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -82,6 +83,7 @@ func (s *statusCommand) watch(ctx context.Context, p *command.Process, asker *st
 	defer clock.Stop()
 	for {
 		all := asker.ask(ctx)
+		asker.addDrift(ctx, all)
 		if ctx.Err() != nil {
 			return nil // Ctrl-C is how watching ends
 		}
@@ -146,6 +148,7 @@ type sourceView struct {
 // statusAsker asks all processes.
 type statusAsker struct {
 	processes []config.Process
+	verifier  string // URL
 	client    *http.Client
 	token     func() (string, error) // nil: none is configured
 }
@@ -155,7 +158,7 @@ func newStatusAsker(c *config.Config, replicas int) (*statusAsker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &statusAsker{processes: c.Processes(replicas), client: client, token: token}, nil
+	return &statusAsker{processes: c.Processes(replicas), verifier: c.VerifierURL(), client: client, token: token}, nil
 }
 
 func (a *statusAsker) close() { a.client.CloseIdleConnections() }

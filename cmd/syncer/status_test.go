@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -105,6 +106,22 @@ func TestStatus_AsksEveryReplica(t *testing.T) {
 		t.Errorf("%v", paths)
 	}
 	invoke(t, "status", "--config", statusConfig(t, "http://127.0.0.1:1/{replica}"), "--replicas", "2", "--json").want(t, command.ExitFailed, `"a/1"`, "")
+}
+
+// The verifier knows how many rows differ, if one runs.
+func TestStatus_ShowsWhatTheVerifierHasFound(t *testing.T) {
+	path := statusConfig(t, statusServer(t, healthy, 200, nil))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier := statusServer(t, `{"verifier": {"equal": false}, "regions": [{"region": "a", "drift": 4711, "unproven": 815}]}`, 200, nil)
+	path = configure(t, string(text)+"verifier: {listen: \""+strings.TrimPrefix(verifier, "http://")+"\"}\n")
+	invoke(t, "status", "--config", path).want(t, command.ExitOK, "4711", "")
+	r := invoke(t, "status", "--config", path, "--json")
+	r.want(t, command.ExitOK, `"drift": 4711`, "")
+	r.want(t, command.ExitOK, `"unproven": 815`, "")
+	r.want(t, command.ExitOK, `"new_key"`, "")
 }
 
 func TestStatus_AnswersThatAreNoStatus(t *testing.T) {

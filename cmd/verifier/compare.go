@@ -38,7 +38,11 @@ func (c *compareCommand) Run(ctx context.Context, p *command.Process) error {
 		return err
 	}
 	defer all.close()
-	result, err := all.verifier(cfg).Compare(ctx, match)
+	v := all.verifier(cfg)
+	progress := newCompareProgress(p)
+	v.Progress = progress.show
+	result, err := v.Compare(ctx, match)
+	progress.end()
 	if ctx.Err() != nil {
 		return fmt.Errorf("comparing was interrupted: %w", context.Cause(ctx))
 	}
@@ -50,7 +54,7 @@ func (c *compareCommand) Run(ctx context.Context, p *command.Process) error {
 	}
 	if c.JSON {
 		if !c.Rows {
-			result.Drift, result.Unproven = nil, nil
+			result.Drift, result.Parked, result.Unproven = nil, nil, nil
 		}
 		err = p.PrintJSON(result)
 	} else {

@@ -210,7 +210,9 @@ func TestVerifier_FindsTellsAndRemembers(t *testing.T) {
 	w.verifier("report").want(t, command.ExitOK, "still differs", "")
 
 	w.db["a"].Exec("UPDATE " + w.schema + ".orders SET item = 'agreed' WHERE id IN (7, 9)")
-	eventually(t, "the findings are over", func() bool { return strings.Contains(w.get("verifier", "/metrics", "").body, "meridian_regions_equal 1") })
+	eventually(t, "the findings are over", func() bool {
+		return strings.Contains(w.get("verifier", "/metrics", "").body, "meridian_regions_equal 1")
+	})
 	w.verifier("compare").want(t, command.ExitOK, "All regions are equal.", "")
 	stop()
 	if r := <-ended; r.code != command.ExitOK || !strings.Contains(r.stderr, "a row differs no more") {

@@ -18,7 +18,7 @@ func compareText(r *verify.Result, rows, colors bool) string {
 	var notes []string
 	for i := range r.Tables {
 		t := &r.Tables[i]
-		tables.Add(console.Text(t.Table), rowCounts(t.Rows), verdictCell(t.Equal), count(t.Unproven, console.Plain), count(t.Drift, console.Red), count(t.Parked, console.Yellow))
+		tables.Add(console.Text(t.Table), rowCounts(t.Rows), verdictCell(t.Equal), count(t.Unproven, console.Plain), driftCell(t), count(t.Parked, console.Yellow))
 		for _, reason := range t.Reasons {
 			notes = append(notes, t.Table+": "+reason)
 		}
@@ -29,6 +29,10 @@ func compareText(r *verify.Result, rows, colors bool) string {
 	_ = tables.Write(&out, colors) // a Builder takes everything
 	if rows {
 		out.WriteString(driftText(r.Drift, colors))
+		for i := range r.Parked {
+			f := &r.Parked[i]
+			notes = append(notes, fmt.Sprintf("%s %s differs in %s: a change to it is %s there", f.Table, keyText(f.Key), strings.Join(f.Wrong, ", "), f.Parked))
+		}
 	}
 	reasons := map[string]bool{}
 	for _, u := range r.Unproven {
@@ -86,6 +90,15 @@ func count(n int, c console.Color) console.Cell {
 	return cell
 }
 
+// driftCell is how many rows drifted, and how many more differ at least.
+func driftCell(t *verify.TableResult) console.Cell {
+	cell := count(t.Drift, console.Red)
+	if t.Beyond > 0 {
+		cell = console.Cell{Text: fmt.Sprintf("%d, at least %d more differ", t.Drift, t.Beyond), Color: console.Red, Right: true}
+	}
+	return cell
+}
+
 func driftText(drift []verify.Finding, colors bool) string {
 	if len(drift) == 0 {
 		return ""
@@ -129,8 +142,9 @@ func keyText(key []string) string { return strings.Join(key, ",") }
 
 // summary is the last line: the verdict, and what to do next.
 func summary(r *verify.Result, rows, colors bool) string {
-	drift, unproven, parked := 0, 0, 0
+	drift, unproven, parked, beyond := 0, 0, 0, uint64(0)
 	for i := range r.Tables {
+		beyond += r.Tables[i].Beyond
 		drift, unproven, parked = drift+r.Tables[i].Drift, unproven+r.Tables[i].Unproven, parked+r.Tables[i].Parked
 	}
 	took := r.Took.Round(time.Millisecond)
@@ -143,6 +157,9 @@ func summary(r *verify.Result, rows, colors bool) string {
 	text := console.Paint(fmt.Sprintf("The regions differ in %d rows", drift), console.Red, colors)
 	if drift == 0 {
 		text = console.Paint("The regions differ only in rows whose changes are parked", console.Yellow, colors)
+	}
+	if beyond > 0 {
+		text += fmt.Sprintf(", and in at least %d more that were not looked at one by one", beyond)
 	}
 	text += fmt.Sprintf("; %d more are in flight, %d parked. (%v)", unproven, parked, took)
 	if !rows && drift > 0 {
