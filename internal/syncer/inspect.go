@@ -106,11 +106,15 @@ func (i inspector) Buckets(_ context.Context, table string, shard int) (*inspect
 	if err = errors.Join(err, i.owned(shard)); err != nil {
 		return nil, err
 	}
+	return bucketsOf(p.ledger, table, shard), nil
+}
+
+func bucketsOf(ledger *checksum.Ledger, table string, shard int) *inspect.Buckets {
 	b := &inspect.Buckets{Rows: make([]uint64, checksum.Buckets), Digests: make([]uint64, checksum.Buckets)}
-	for n, s := range p.ledger.Sums(table, shard) {
+	for n, s := range ledger.Sums(table, shard) {
 		b.Rows[n], b.Digests[n] = s.Rows, s.Digests
 	}
-	return b, nil
+	return b
 }
 
 // Rows implements inspect.Region.

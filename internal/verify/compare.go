@@ -199,9 +199,9 @@ func (c *comparison) buckets(ctx context.Context, at spot) (list []int, rows uin
 	return list, rows
 }
 
-// spots sees to several shards at the same time.
-func (c *comparison) spots(list []spot, do func(at spot)) {
-	turns := make(chan struct{}, parallel)
+// spots sees to several shards, so many at the same time.
+func (c *comparison) spots(list []spot, atOnce int, do func(at spot)) {
+	turns := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
 	for _, at := range list {
 		turns <- struct{}{}
@@ -223,7 +223,7 @@ func (c *comparison) look(ctx context.Context) {
 	for at := range by {
 		list = append(list, at)
 	}
-	c.spots(list, func(at spot) {
+	c.spots(list, parallel, func(at spot) {
 		for some := range slices.Chunk(by[at], inspect.MaxLookups) {
 			if ctx.Err() == nil {
 				c.lookAt(ctx, at, some)

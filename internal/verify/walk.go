@@ -18,6 +18,7 @@ type walk struct {
 	unread int    // and not taken up
 	beyond uint64 // rows that differ at least, and were not looked at
 	full   bool
+	resume *cursor // where the first row is that was not taken up to be read
 }
 
 // walkThrough notes the rows that differ in a table, page by page, until there are too many to be kept.
@@ -25,15 +26,19 @@ func (c *comparison) walkThrough(ctx context.Context, table string, regions map[
 	w := &walk{}
 	c.walks[table] = w
 	c.Verifier.mu.Lock()
-	start := c.cursor[table]
+	start, goesOn := c.cursor[table]
 	c.Verifier.mu.Unlock()
+	atOnce := parallel
+	if goesOn {
+		atOnce = 1 // in their order, so that none is passed over
+	}
 	var list []spot
 	for n := range c.view.shards {
 		if shard := (start.shard + n) % c.view.shards; c.differs(regions, shard) {
 			list = append(list, spot{table, shard})
 		}
 	}
-	c.spots(list, func(at spot) {
+	c.spots(list, atOnce, func(at spot) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,9 +110,13 @@ func (c *comparison) isFull(w *walk, at spot, rows, here uint64, next []byte) bo
 		if c.cursor == nil {
 			c.cursor = map[string]cursor{}
 		}
-		c.cursor[at.table] = cursor{at.shard, next}
-		if len(next) == 0 {
+		switch {
+		case w.resume != nil:
+			c.cursor[at.table] = *w.resume
+		case len(next) == 0:
 			c.cursor[at.table] = cursor{(at.shard + 1) % c.view.shards, nil}
+		default:
+			c.cursor[at.table] = cursor{at.shard, next}
 		}
 		c.Verifier.mu.Unlock()
 	}
@@ -184,7 +193,9 @@ func (c *comparison) find(w *walk, at spot, all answers) (found uint64) {
 		case agreed == agree:
 			continue
 		case agreed == unclear && w.read >= maxRead:
-			w.unread++
+			if w.unread++; w.resume == nil {
+				w.resume = &cursor{at.shard, []byte(key)}
+			}
 			continue
 		case agreed == unclear:
 			w.read++
