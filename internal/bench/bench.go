@@ -37,16 +37,18 @@ func (o options) lasting(d time.Duration) time.Duration {
 
 // phase is one part of the measurement. The phases run in their order, on the same servers.
 type phase struct {
-	name string
-	run  func(*bench, context.Context) error
+	name  string
+	run   func(*bench, context.Context) error
+	alone bool // it needs no servers, and runs before there are any
 }
 
 func phases() []phase {
 	return []phase{
-		{"latency", (*bench).latency},
-		{"backlog", (*bench).backlog},
-		{"capture", (*bench).capture},
-		{"memory", (*bench).memory},
+		{"ledgers", (*bench).ledgers, true},
+		{"latency", (*bench).latency, false},
+		{"backlog", (*bench).backlog, false},
+		{"capture", (*bench).capture, false},
+		{"memory", (*bench).memory, false},
 	}
 }
 
@@ -89,23 +91,35 @@ func run(ctx context.Context, o options) (err error) {
 
 // measure goes through the phases. One that fails does not keep the others from being tried.
 func (b *bench) measure(ctx context.Context) error {
-	const startTime = 5 * time.Minute
-	start, cancel := context.WithTimeout(ctx, startTime)
-	defer cancel()
-	if err := b.start(start); err != nil {
-		return err
-	}
 	var errs []error
+	started := false
 	for _, p := range phases() {
 		if !slices.Contains(b.options.phases, p.name) || ctx.Err() != nil {
 			continue
 		}
-		if err := b.phase(ctx, p); err != nil {
+		if !p.alone && !started {
+			if err := b.startWithin(ctx); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
+			started = true
+		}
+		run := b.phase
+		if p.alone {
+			run = func(ctx context.Context, p phase) error { return p.run(b, ctx) }
+		}
+		if err := run(ctx, p); err != nil {
 			errs = append(errs, fmt.Errorf("phase %s: %w", p.name, err))
 			b.say("%v", errs[len(errs)-1])
 		}
 	}
 	return errors.Join(append(errs, ctx.Err())...)
+}
+
+func (b *bench) startWithin(ctx context.Context) error {
+	const startTime = 5 * time.Minute
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	return b.start(ctx)
 }
 
 // phase runs one, with both syncers at its beginning, and notes what memory they took.
