@@ -16,6 +16,7 @@ type commandLine struct {
 
 	Run     runCommand     `cmd:"" help:"Run the service: compare all regions every interval, remember and show what is found."`
 	Compare compareCommand `cmd:"" help:"Compare all regions now: rows, equal, in flight, drifted, by table."`
+	Scrub   scrubCommand   `cmd:"" help:"Read the actual rows again, against the ledgers, and compare."`
 	Repair  repairCommand  `cmd:"" help:"Repair what has drifted, over the bus."`
 	Seed    seedCommand    `cmd:"" help:"Fill a region from another one, while both are in use."`
 	Report  reportCommand  `cmd:"" help:"Tell what was compared, found and repaired over a period."`

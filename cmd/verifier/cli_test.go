@@ -87,7 +87,7 @@ tables: {include: ["shop.*"]}
 
 func TestHelp_OnEverythingWithAnExample(t *testing.T) {
 	var all strings.Builder
-	for _, name := range []string{"", "run", "compare", "repair", "seed", "report", "version"} {
+	for _, name := range []string{"", "run", "compare", "scrub", "repair", "seed", "report", "version"} {
 		args := append(strings.Fields(name), "--help")
 		r := invoke(t, args...)
 		r.want(t, command.ExitOK, "Usage: verifier", "")
@@ -110,6 +110,7 @@ func TestUsage_WrongOnesExitWith2AndSayWhereToLook(t *testing.T) {
 		{"compare --bogus", "unknown flag --bogus\nsee: verifier compare --help"},
 		{"compare --table orders --config " + good, `--table: "orders" is no SCHEMA.TABLE`},
 		{"compare --table mars.orders --config " + good, "--table: mars.orders is not replicated (tables.include and tables.exclude in " + good},
+		{"scrub --rate=-1 --config " + good, "--rate -1: less than nothing"},
 		{"report --since 0s --config " + good, "--since 0s: it must be longer than nothing"},
 		{"run --config " + filepath.Join(t.TempDir(), "none.yml"), "there is no such file"},
 		{"compare --config " + filepath.Join(t.TempDir(), "none.yml"), "there is no such file"},

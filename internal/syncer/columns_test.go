@@ -30,7 +30,7 @@ func TestColumns_AreTheSameFromTheBinlogAndTheSchema(t *testing.T) {
 				if c.only != "" && c.only != kind {
 					continue
 				}
-				e, err := a.syncer.Inspector().Entries(t.Context(), r.schema+"."+c.name, 0, every)
+				e, err := a.syncer.Inspector().Entries(t.Context(), inspect.EntriesQuestion{Table: r.schema + "." + c.name, Buckets: every})
 				if err != nil || len(e.Entries) != 1 {
 					t.Fatalf("%s: %+v, %v", c.name, e, err)
 				}

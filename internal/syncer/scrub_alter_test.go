@@ -171,7 +171,7 @@ func TestScrub_TellsWhatADDLStatementRemoved(t *testing.T) {
 			if err != nil || len(o.Tables) != 1 || o.Tables[0].DDL == nil || o.Tables[0].DDL.Kind != c.kind {
 				t.Errorf("the overview: %+v, %v", o, err)
 			}
-			e, err := b.syncer.Inspector().Entries(t.Context(), r.schema+".orders", 0, every)
+			e, err := b.syncer.Inspector().Entries(t.Context(), inspect.EntriesQuestion{Table: r.schema + ".orders", Shard: 0, Buckets: every})
 			if err != nil || len(e.Entries) < 400 {
 				t.Fatalf("%+v, %v", e, err)
 			}
