@@ -88,7 +88,7 @@ func (w *world) start(name string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cmd := exec.Command(w.program, "run", "--region", name, "--config", w.config)
+	cmd := exec.CommandContext(context.WithoutCancel(w.t.Context()), w.program, "run", "--region", name, "--config", w.config)
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
@@ -230,7 +230,7 @@ func TestVerifier_FindsTellsAndRemembers(t *testing.T) {
 	})
 	w.verifier("compare").want(t, command.ExitOK, "All regions are equal.", "")
 	stop()
-	if r := <-ended; r.code != command.ExitOK || !strings.Contains(r.stderr, "a row differs no more") {
+	if r = <-ended; r.code != command.ExitOK || !strings.Contains(r.stderr, "a row differs no more") {
 		t.Errorf("%d: %s", r.code, r.stderr)
 	}
 	var report findings.Report

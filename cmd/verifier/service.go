@@ -40,13 +40,13 @@ func (s *service) run(ctx context.Context) error {
 		began := s.clock.Now()
 		result, err := s.verifier.Compare(ctx, s.match)
 		if ctx.Err() != nil {
-			return nil // what was begun is not kept: the next process compares anew
+			return nil //nolint:nilerr // the context has ended: what was begun is not kept, the next process compares anew
 		}
 		if err = s.take(result, err); err != nil {
 			return err
 		}
 		if err := s.clock.Sleep(ctx, max(s.interval-s.clock.Now().Sub(began), minRest)); err != nil {
-			return nil //nolint:nilerr // the context has ended
+			return nil //nolint:nilerr // as above
 		}
 	}
 }

@@ -49,13 +49,18 @@ func (b *bench) ledgers(ctx context.Context) (err error) {
 	before := anonymous()
 	open := map[string]*checksum.Ledger{}
 	served := &servedLedgers{cluster: verify.Cluster{}}
-	defer func() { err = errors.Join(err, served.close()) }()
-	for _, name := range []string{"a", "b"} {
-		if open[name], err = checksum.Open(checksum.Options{Path: paths[name], Region: "bench", Shards: ledgerShards}); err != nil {
-			return err
+	defer func() {
+		err = errors.Join(err, served.close())
+		for _, ledger := range open {
+			err = errors.Join(err, ledger.Close())
 		}
-		ledger := open[name]
-		defer func() { err = errors.Join(err, ledger.Close()) }()
+	}()
+	for _, name := range []string{"a", "b"} {
+		ledger, failed := checksum.Open(checksum.Options{Path: paths[name], Region: "bench", Shards: ledgerShards})
+		if failed != nil {
+			return failed
+		}
+		open[name] = ledger
 		if err = served.add(ctx, name, ledger); err != nil {
 			return err
 		}

@@ -18,21 +18,20 @@ import (
 func (s *Store) Record(c Comparison, found []Finding, covered func(table string) bool) (begun, ended []Finding, err error) {
 	err = s.update(func(tx *bbolt.Tx) error {
 		begun, ended = nil, nil
-		if err := putComparison(tx.Bucket(bucketComparisons), c); err != nil {
+		if err = putComparison(tx.Bucket(bucketComparisons), c); err != nil {
 			return err
 		}
 		seen := map[string]bool{}
 		for _, f := range found {
-			isNew, err := putFinding(tx.Bucket(bucketOpen), &f, c.Ended)
-			if err != nil {
-				return err
+			isNew, failed := putFinding(tx.Bucket(bucketOpen), &f, c.Ended)
+			if failed != nil {
+				return failed
 			}
 			if isNew {
 				begun = append(begun, f)
 			}
 			seen[string(f.place())] = true
 		}
-		var err error
 		if ended, err = endFindings(tx, seen, covered, c.Ended); err != nil {
 			return err
 		}
@@ -134,8 +133,8 @@ func endFindings(tx *bbolt.Tx, seen map[string]bool, covered func(table string) 
 			return nil
 		}
 		var f Finding
-		if err := read(v, &f); err != nil {
-			return err
+		if failed := read(v, &f); failed != nil {
+			return failed
 		}
 		f.Ended = now
 		ended, places = append(ended, f), append(places, bytes.Clone(k))
