@@ -20,6 +20,7 @@ type commandLine struct {
 	Repair  repairCommand  `cmd:"" help:"Repair what has drifted, over the bus."`
 	Seed    seedCommand    `cmd:"" help:"Fill a region from another one, while both are in use."`
 	Report  reportCommand  `cmd:"" help:"Tell what was compared, found and repaired over a period."`
+	Explain explainCommand `cmd:"" help:"Show one row in every region: value, version, digest, conflicts, parked changes."`
 	Version versionCommand `cmd:"" help:"Print version, commit and Go version."`
 }
 

@@ -19,8 +19,10 @@ const pause = 250 * time.Millisecond
 
 // regions are all regions' processes, as the verifier asks them.
 type regions struct {
-	cluster verify.Cluster
-	client  *http.Client
+	cluster    verify.Cluster
+	explainers verify.Explainers
+	restorers  verify.Restorers
+	client     *http.Client
 }
 
 // reach prepares to ask all processes of all regions. Nothing is asked yet.
@@ -29,9 +31,12 @@ func reach(c *config.Config) (*regions, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &regions{cluster: verify.Cluster{}, client: client}
+	r := &regions{cluster: verify.Cluster{}, explainers: verify.Explainers{}, restorers: verify.Restorers{}, client: client}
 	for _, p := range c.Processes(0) {
-		r.cluster[p.Region.Name] = append(r.cluster[p.Region.Name], inspect.NewClient(p.URL, client, token))
+		name, process := p.Region.Name, inspect.NewClient(p.URL, client, token)
+		r.cluster[name] = append(r.cluster[name], process)
+		r.explainers[name] = append(r.explainers[name], process)
+		r.restorers[name] = append(r.restorers[name], process)
 	}
 	return r, nil
 }

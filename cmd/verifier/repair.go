@@ -13,10 +13,11 @@ import (
 type repairCommand struct {
 	tableFlag
 
-	From   string `placeholder:"REGION" help:"This region's rows are right, whoever has the newest write. Needs --yes."`
-	DryRun bool   `help:"Show the plan, and do nothing."`
-	Yes    bool   `help:"Do it also where so much differs that a person has to look first."`
-	JSON   bool   `name:"json" help:"Print JSON."`
+	Restore string `placeholder:"REGION:NUMBER" help:"Bring back what lost this conflict instead (see verifier explain): the plan, and with --yes what it says."`
+	From    string `placeholder:"REGION" help:"This region's rows are right, whoever has the newest write. Needs --yes."`
+	DryRun  bool   `help:"Show the plan, and do nothing."`
+	Yes     bool   `help:"Do it also where so much differs that a person has to look first."`
+	JSON    bool   `name:"json" help:"Print JSON."`
 }
 
 // Help adds the example.
@@ -26,7 +27,10 @@ func (repairCommand) Help() string {
 		"rows of a table, more than 1 % of it, or a table that is empty in one region wait for --yes: a truncated table must not be " +
 		"repaired by surprise. Rows where no rule says who is right are left, and listed. Exit code: 0 all regions are equal, " +
 		"3 something is left or held, 1 it could not be done everywhere, 2 wrong usage or configuration.\n\n" +
-		"Example:\n\n  verifier repair --dry-run\n  verifier repair\n  verifier repair --table shop.orders --from us-east-1 --yes"
+		"With --restore nothing is compared: what lost the conflict is written again in the region that keeps it, as a write like any " +
+		"other, which gets a new version and goes to all regions. Exit code: 0 done, or the plan was shown; 1 it cannot be done.\n\n" +
+		"Example:\n\n  verifier repair --dry-run\n  verifier repair\n  verifier repair --table shop.orders --from us-east-1 --yes\n" +
+		"  verifier repair --restore us-east-1:17"
 }
 
 // Run implements the command.
@@ -34,6 +38,9 @@ func (c *repairCommand) Run(ctx context.Context, p *command.Process) error {
 	cfg, err := p.Load()
 	if err != nil {
 		return err
+	}
+	if c.Restore != "" {
+		return c.restore(ctx, p, cfg)
 	}
 	match, err := c.match(cfg)
 	if err != nil {
@@ -67,6 +74,19 @@ func (c *repairCommand) Run(ctx context.Context, p *command.Process) error {
 		return fmt.Errorf("the repair was broken off, and what it has published is applied all the same; compare again: %w", err)
 	}
 	return report.verdict(c.DryRun)
+}
+
+// restore brings back what lost a conflict.
+func (c *repairCommand) restore(ctx context.Context, p *command.Process, cfg *config.Config) error {
+	if c.Table != "" || c.From != "" {
+		return &command.UsageError{Text: "--restore names one row: it goes with neither --table nor --from"}
+	}
+	all, err := reach(cfg)
+	if err != nil {
+		return err
+	}
+	defer all.close()
+	return all.restore(ctx, p, c.Restore, c.Yes && !c.DryRun, c.JSON)
 }
 
 func (c *repairCommand) check(cfg *config.Config) error {

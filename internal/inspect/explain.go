@@ -123,10 +123,16 @@ func (c *Client) Explain(ctx context.Context, table, key string) (*Explained, er
 // asked gives the error that the region had.
 func asked(err error) error {
 	var refused *RefusedError
-	if errors.As(err, &refused) && refused.Status == http.StatusBadRequest {
-		return &QuestionError{Detail: refused.Detail}
+	if !errors.As(err, &refused) {
+		return err
 	}
-	return err
+	switch refused.Status {
+	case http.StatusBadRequest:
+		return &QuestionError{Detail: refused.Detail}
+	case http.StatusNotFound:
+		refused.Detail += " (an older version, or it serves rows behind a token only: set admin.token_env or admin.token_file)"
+	}
+	return refused
 }
 
 // MountRows serves GET /v1/rows/{table}/{key}; and GET /v1/rows?table=…&key=…, since a path is not let through as it is when

@@ -244,7 +244,11 @@ func TestClient_AsksForTheRowThatWasTyped(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		check(t, rapid.StringMatching(`[a-z]+\.[ -~]+`).Draw(t, "table"), rapid.String().Draw(t, "key"))
 	})
-	answer, err := server.Client().Get(server.URL + "/v1/rows/shop.orders/a%2Fb,%220x%22")
+	q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/rows/shop.orders/a%2Fb,%220x%22", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := server.Client().Do(q)
 	if err != nil || answer.StatusCode != http.StatusOK || e.key != `a/b,"0x"` {
 		t.Errorf("by its path: %v, heard %q", err, e.key)
 	}

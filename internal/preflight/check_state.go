@@ -86,6 +86,7 @@ func parseStateTable(statement string) (t stateTable, ok bool) {
 				key.name = "PRIMARY"
 			}
 			for column := range strings.SplitSeq(k[4], ",") {
+				column, _, _ = strings.Cut(column, "(") // of which how much is in the key: the servers' list does not say
 				key.columns = append(key.columns, strings.Trim(column, " `"))
 			}
 			t.keys = append(t.keys, key)

@@ -34,7 +34,7 @@ func TestState_TablesOfAnotherVersionAreNamedAndTheirFixesMendThem(t *testing.T)
 				return c
 			}
 			fresh()
-			result(OK, "3 tables")
+			result(OK, "4 tables")
 			if kind != testenv.KindMySQL && kind != testenv.KindMariaDB1011 {
 				return // one of each is enough for what follows
 			}

@@ -171,7 +171,8 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 		outcome = conflict.Write // a repair wins against its own version: the row itself is in doubt
 	}
 	// What is published again was written long ago, and does not meet anything.
-	if verdict.Concurrent && !c.repeated && kind == envelope.Change {
+	meets := verdict.Concurrent && kind == envelope.Change
+	if meets && !c.repeated {
 		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version, Offset: c.item.Offset}
 		if outcome == conflict.Write {
 			cf.Winner, cf.Loser = cf.Loser, cf.Winner
@@ -183,13 +184,13 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 		d.plan.Counts.Duplicate++
 	case outcome == conflict.Lost:
 		d.plan.Counts.Lost++
-		if verdict.Concurrent && !c.repeated {
+		if meets && !c.repeated {
 			d.plan.Losers = append(d.plan.Losers, c.loser(k, false))
 		}
 	case c.refused != nil:
 		d.plan.Parks = append(d.plan.Parks, park(c))
 	default:
-		if verdict.Concurrent { // not where it is parked: nothing is overwritten then
+		if meets { // not where it is parked: nothing is overwritten then
 			d.plan.Losers = append(d.plan.Losers, c.loser(k, true))
 		}
 		d.plan.Counts.Applied++

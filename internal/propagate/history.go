@@ -67,26 +67,24 @@ func (x *mysqlTransaction) keepLosers(ctx context.Context, p *Plan) error {
 	}
 	kept := make([]keptLoser, len(p.Losers))
 	for i := range p.Losers {
-		if kept[i], err = x.keep(&p.Losers[i], overwritten); err != nil {
-			return err
-		}
+		kept[i] = x.keep(&p.Losers[i], overwritten)
 	}
 	return x.addLosers(ctx, p, kept)
 }
 
 // keep makes the record of what has lost.
-func (x *mysqlTransaction) keep(l *Loser, overwritten map[Place]*row.Change) (keptLoser, error) {
+func (x *mysqlTransaction) keep(l *Loser, overwritten map[Place]*row.Change) keptLoser {
 	k := keptLoser{Loser: l}
 	change := overwritten[Place{l.Change.Table.String(), l.Change.Key}]
+	if change == nil && l.Gone {
+		change = l.tombstone()
+	}
 	switch {
 	case l.Record != nil:
 		k.record = l.Record.Marshal()
-	case change == nil && l.Gone:
-		change = l.tombstone()
 	case change == nil:
 		k.omitted = OmittedNotThere
-	}
-	if k.record == nil && change != nil {
+	default:
 		change.Version = l.Version
 		r, err := envelope.Encode(&envelope.Message{
 			Kind: envelope.Change, Time: l.Version.Time / 1000, Change: change,
@@ -96,14 +94,14 @@ func (x *mysqlTransaction) keep(l *Loser, overwritten map[Place]*row.Change) (ke
 			x.target.cfg.Log.Warn("the losing side of a conflict cannot be kept: no record can hold it",
 				zap.String("table", l.Change.Table.String()), zap.Stringer("version", l.Version), zap.Error(err))
 			k.omitted = OmittedUnreadable
-			return k, nil
+			return k
 		}
 		k.record = r.Marshal()
 	}
 	if len(k.record) > x.mostRecord() {
 		k.record, k.omitted = nil, OmittedTooLarge
 	}
-	return k, nil
+	return k
 }
 
 // tombstone is the delete of which the ledger knows: a change of the key's columns alone, as nobody has an image of the row.
