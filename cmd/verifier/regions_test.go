@@ -256,3 +256,59 @@ func TestVerifier_FindsTellsAndRemembers(t *testing.T) {
 	w.end("b")
 	w.verifier("compare").want(t, command.ExitFailed, "b could not be asked: asking http://"+w.listen["b"], "")
 }
+
+// What was changed past the binlog is found by the syncers and repaired by the service; more than it may is not, until a person says
+// yes; and both stand in the report.
+func TestVerifier_RepairsByItselfWithinBounds(t *testing.T) {
+	w := newWorld(t, []string{
+		"CREATE TABLE SCHEMA.orders (id INT PRIMARY KEY, item VARCHAR(99) NOT NULL)",
+		"INSERT INTO SCHEMA.orders SELECT seq, 'same' FROM (WITH RECURSIVE s AS (SELECT 1 seq UNION ALL SELECT seq + 1 FROM s WHERE seq < 200) SELECT seq FROM s) x",
+	}, nil)
+	eventually(t, "the rows that were there have been read", func() bool { return w.verifier("compare").code == command.ExitOK })
+	rows := func(where string) (n int) {
+		if err := w.db["b"].DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+w.schema+".orders WHERE "+where).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan result, 1)
+	go func() { ended <- invokeUntil(ctx, "run", "--config", w.config) }()
+	w.outOfBand("b", "UPDATE "+w.schema+".orders SET item = 'bit rot' WHERE id IN (3, 4)")
+	w.outOfBand("b", "DELETE FROM "+w.schema+".orders WHERE id = 5")
+	w.verifier("scrub", "--rate", "100000")
+	eventually(t, "the rows are as they were", func() bool { return rows("item = 'same'") == 200 })
+	eventually(t, "it is told", func() bool {
+		return strings.Contains(w.get("verifier", "/metrics", "").body, `meridian_repairs_total{result="repaired",table="`+w.schema+`.orders"} 3`)
+	})
+
+	w.outOfBand("b", "DELETE FROM "+w.schema+".orders WHERE id > 150")
+	w.verifier("scrub", "--rate", "100000")
+	eventually(t, "it is held", func() bool {
+		return strings.Contains(w.get("verifier", "/v1/status", "hush").body, `"held":[{"table":"`+w.schema+`.orders","rows":50`)
+	})
+	if n := rows("TRUE"); n != 150 {
+		t.Errorf("%d rows, want 150: nobody has said yes", n)
+	}
+	w.verifier("repair").want(t, command.ExitFound, "HELD", "")
+	w.verifier("repair", "--dry-run", "--yes").want(t, command.ExitFound, "50 rows would be repaired", "")
+	w.verifier("repair", "--from", "b").want(t, command.ExitUsage, "", "--dry-run")
+	w.verifier("repair", "--yes").want(t, command.ExitOK, "50 rows repaired", "")
+	if n := rows("TRUE"); n != 200 {
+		t.Errorf("%d rows, want 200", n)
+	}
+	stop()
+	if r := <-ended; r.code != command.ExitOK {
+		t.Errorf("%d: %s", r.code, r.stderr)
+	}
+	var report findings.Report
+	r := w.verifier("report", "--json")
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || len(report.Repairs) != 53 {
+		t.Errorf("%v: %d repairs in the report", err, len(report.Repairs))
+	}
+	w.verifier("repair").want(t, command.ExitOK, "Nothing has drifted.", "")
+	w.verifier("seed", "--into", "b", "--from", "a").want(t, command.ExitOK, "b has what a has: 0 rows and tombstones were sent", "")
+	w.verifier("seed", "--into", "b", "--from", "b").want(t, command.ExitUsage, "", "the same region")
+	w.verifier("seed", "--into", "b", "--from", "x").want(t, command.ExitUsage, "", "--from")
+}

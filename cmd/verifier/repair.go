@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"meridian/internal/command"
 	"meridian/internal/config"
@@ -54,26 +55,44 @@ func (c *repairCommand) Run(ctx context.Context, p *command.Process) error {
 		return err
 	}
 	defer all.close()
-	v := all.verifier(cfg)
-	result, err := v.Compare(ctx, match)
-	if err != nil {
+	report, err := c.repair(ctx, all.verifier(cfg), match, verify.PlanOptions{From: c.From, MaxRows: cfg.Verify.MaxRepairRows, Confirmed: c.Yes})
+	if report == nil {
 		return err
 	}
-	report := repairReport{
-		Plan: verify.MakePlan(result, verify.PlanOptions{From: c.From, MaxRows: cfg.Verify.MaxRepairRows, Confirmed: c.Yes}),
-		Done: []verify.RepairedRow{}, Unreachable: result.Unreachable, unproven: len(result.Unproven),
-	}
-	if !c.DryRun && len(report.Plan.Rows) > 0 {
-		done, failed := v.Repair(ctx, report.Plan)
-		report.Done, err = done.Rows, failed
-	}
-	if printed := c.print(p, &report); printed != nil {
+	record(context.WithoutCancel(ctx), p, cfg, report.Done)
+	if printed := c.print(p, report); printed != nil {
 		return printed
 	}
 	if err != nil {
 		return fmt.Errorf("the repair was broken off, and what it has published is applied all the same; compare again: %w", err)
 	}
 	return report.verdict(c.DryRun)
+}
+
+// repair compares and repairs, again while there is more than one comparison lists and the last repair got any further. With an
+// error the report tells of what had been done; nil: nothing was.
+func (c *repairCommand) repair(ctx context.Context, v *verify.Verifier, match func(string) bool, o verify.PlanOptions) (*repairReport, error) {
+	report := &repairReport{Done: []verify.RepairedRow{}}
+	for {
+		result, err := v.Compare(ctx, match)
+		if err != nil {
+			if len(report.Done) == 0 {
+				return nil, err
+			}
+			return report, err
+		}
+		report.Plan, report.Unreachable, report.unproven = verify.MakePlan(result, o), result.Unreachable, len(result.Unproven)
+		if c.DryRun || len(report.Plan.Rows) == 0 {
+			return report, nil
+		}
+		done, err := v.Repair(ctx, report.Plan)
+		report.Done = append(report.Done, done.Rows...)
+		more := slices.ContainsFunc(result.Tables, func(t verify.TableResult) bool { return t.Beyond > 0 })
+		mended := slices.ContainsFunc(done.Rows, func(r verify.RepairedRow) bool { return r.Outcome == verify.Mended })
+		if err != nil || !more || !mended {
+			return report, err
+		}
+	}
 }
 
 // restore brings back what lost a conflict.

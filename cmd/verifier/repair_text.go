@@ -82,7 +82,7 @@ func listed(list *console.Table, all int, colors bool) string {
 
 // repairSummary is the last line: what was done, and what to do next.
 func repairSummary(r *repairReport, dryRun, colors bool) string {
-	held := 0
+	held := uint64(0)
 	for _, h := range r.Plan.Held {
 		held += h.Rows
 	}
@@ -105,7 +105,7 @@ func repairSummary(r *repairReport, dryRun, colors bool) string {
 			text += ", " + fmt.Sprintf(o.says, n)
 		}
 	}
-	if len(r.Done)+len(r.Plan.Left)+held == 0 {
+	if len(r.Done)+len(r.Plan.Left)+len(r.Plan.Held) == 0 {
 		text = "Nothing has drifted"
 		if r.unproven > 0 {
 			text += fmt.Sprintf("; %d rows are in flight", r.unproven)

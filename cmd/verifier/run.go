@@ -23,7 +23,8 @@ type runCommand struct{}
 
 // Help adds the example.
 func (runCommand) Help() string {
-	return "It compares all regions every verify.interval, keeps what it finds in state_directory/verifier, and serves /healthz, /readyz, " +
+	return "It compares all regions every verify.interval, repairs what is proven (verify.repair: auto; more than verify.max_repair_rows or 1 % " +
+		"of a table waits for `verifier repair --yes`), keeps what it finds in state_directory/verifier, and serves /healthz, /readyz, " +
 		"/metrics and /v1/status at verifier.listen. Two of them, each with a state directory of its own, do no harm. " +
 		"SIGTERM ends it in order, a second one at once.\n\nExample:\n\n  verifier run --config meridian.yml"
 }
@@ -52,6 +53,7 @@ func (*runCommand) Run(ctx context.Context, p *command.Process) (err error) {
 	s := &service{
 		verifier: all.verifier(cfg), match: match, interval: cfg.Verify.Interval, window: cfg.Verify.ConsistencyWindow,
 		store: store, clock: retry.System{}, log: p.Logger, metrics: newMetrics(registry),
+		mending: mending{auto: cfg.Verify.Repair == config.RepairAuto, maxRows: cfg.Verify.MaxRepairRows, perMinute: cfg.Verify.RepairRowsPerMinute},
 	}
 	server, err := listen(ctx, p, cfg, s, admin.Config{Metrics: registry})
 	if err != nil {
@@ -120,5 +122,6 @@ func listen(ctx context.Context, p *command.Process, c *config.Config, s *servic
 		}
 		admin.WriteJSON(w, http.StatusOK, report)
 	}))
+	server.Mount("POST /v1/repairs", http.HandlerFunc(s.takeRepairs))
 	return server, nil
 }

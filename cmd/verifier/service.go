@@ -32,6 +32,9 @@ type service struct {
 	trouble  error          // why the last one could not be made or kept
 	compared int
 	said     string // the outcome that the log was told last
+	held     []verify.HeldTable
+
+	mending mending
 }
 
 // run compares until the context ends.
@@ -45,6 +48,7 @@ func (s *service) run(ctx context.Context) error {
 		if err = s.take(result, err); err != nil {
 			return err
 		}
+		s.mend(ctx, result)
 		if err := s.clock.Sleep(ctx, max(s.interval-s.clock.Now().Sub(began), minRest)); err != nil {
 			return nil //nolint:nilerr // as above
 		}
@@ -206,6 +210,7 @@ type verifierStatus struct {
 	Drift       int                  `json:"drift"`
 	Unproven    int                  `json:"unproven"`
 	Unreachable []verify.Unreachable `json:"unreachable"`
+	Held        []verify.HeldTable   `json:"held"` // so much differs there that a person has to say yes to a repair
 	Trouble     string               `json:"trouble,omitempty"`
 }
 
@@ -219,7 +224,7 @@ type regionStatus struct {
 func (s *service) status() status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := status{Verifier: verifierStatus{Compared: s.compared, Last: s.ended.UTC(), Tables: []verify.TableResult{}, Unreachable: []verify.Unreachable{}}, Regions: []regionStatus{}}
+	st := status{Verifier: verifierStatus{Compared: s.compared, Last: s.ended.UTC(), Tables: []verify.TableResult{}, Unreachable: []verify.Unreachable{}, Held: append([]verify.HeldTable{}, s.held...)}, Regions: []regionStatus{}}
 	if s.trouble != nil {
 		st.Verifier.Trouble = s.trouble.Error()
 	}

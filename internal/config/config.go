@@ -120,17 +120,24 @@ type Retry struct {
 	Delay       time.Duration `config:"delay"`
 }
 
+// What Verify.Repair says.
+const (
+	RepairAuto   = "auto"
+	RepairReport = "report"
+)
+
 // Verify is for comparing, scrubbing and repairing.
 type Verify struct {
 	Interval           time.Duration `config:"interval"`
 	ConsistencyWindow  time.Duration `config:"consistency_window"`
-	Repair             string        `config:"repair"`                // auto, report
+	Repair             string        `config:"repair"`                // RepairAuto, RepairReport
 	ScrubRowsPerSecond int           `config:"scrub_rows_per_second"` // of a region's processes together; 0: none
 	// BaselineRowsPerSecond is for the first reading of the tables; 0: half of the time is left to others.
 	BaselineRowsPerSecond int           `config:"baseline_rows_per_second"`
 	BusyThreads           int           `config:"busy_threads"`       // running threads in the database beyond which reading waits; 0: it never does
 	BusyReplicaDelay      time.Duration `config:"busy_replica_delay"` // of mysql.read_replicas, beyond which reading waits
-	MaxRepairRows         int           `config:"max_repair_rows"`
+	MaxRepairRows         int           `config:"max_repair_rows"`    // of a table at once without a person's word
+	RepairRowsPerMinute   int           `config:"repair_rows_per_minute"`
 	ConflictHistory       time.Duration `config:"conflict_history"`
 }
 
@@ -171,8 +178,8 @@ func defaults() *Config {
 			Compression: "lz4", MaxRecordBytes: 32 << 20},
 		Apply: Apply{BatchRows: 1000, BatchBytes: 8 << 20, FenceTimeout: 2 * time.Second, StatementTimeout: 30 * time.Second},
 		Retry: Retry{MaxAttempts: 3, Delay: 60 * time.Second},
-		Verify: Verify{Interval: 5 * time.Second, ConsistencyWindow: 60 * time.Second, Repair: "auto",
-			ScrubRowsPerSecond: 5000, BusyThreads: 32, BusyReplicaDelay: 10 * time.Second, MaxRepairRows: 10000, ConflictHistory: 24 * time.Hour},
+		Verify: Verify{Interval: 5 * time.Second, ConsistencyWindow: 60 * time.Second, Repair: RepairAuto,
+			ScrubRowsPerSecond: 5000, BusyThreads: 32, BusyReplicaDelay: 10 * time.Second, MaxRepairRows: 10000, RepairRowsPerMinute: 10000, ConflictHistory: 24 * time.Hour},
 		Clock:          Clock{MaxSkew: 500 * time.Millisecond},
 		Limits:         Limits{Memory: 512 << 20, TransactionMemory: 64 << 20, ReadyMaxLag: 30 * time.Second},
 		StateDirectory: "/var/lib/meridian",

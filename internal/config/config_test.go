@@ -91,7 +91,7 @@ func TestLoad_ReadsEverySetting(t *testing.T) {
 		Apply: Apply{BatchRows: 10, BatchBytes: MiB, FenceTimeout: time.Second, StatementTimeout: 5 * time.Second},
 		Retry: Retry{MaxAttempts: 5, Delay: 90 * time.Second},
 		Verify: Verify{Interval: time.Second, ConsistencyWindow: 30 * time.Second, Repair: "report", ScrubRowsPerSecond: 1, BaselineRowsPerSecond: 3, BusyThreads: 4,
-			BusyReplicaDelay: 5 * time.Second, MaxRepairRows: 2, ConflictHistory: time.Hour},
+			BusyReplicaDelay: 5 * time.Second, MaxRepairRows: 2, RepairRowsPerMinute: 7, ConflictHistory: time.Hour},
 		Clock:  Clock{MaxSkew: 50 * time.Millisecond},
 		Limits: Limits{Memory: GiB, TransactionMemory: 32 * MiB, ReadyMaxLag: 10 * time.Second},
 		Admin: Admin{Token: Secret{file: "testdata/token"},
@@ -123,7 +123,7 @@ func TestLoad_DefaultsAreThoseOfTheDocument(t *testing.T) {
 		d.Bus.MaxRecordBytes.String() != "32MiB" || d.Bus.TopicPrefix != "meridian" || d.Apply.BatchRows != 1000 || d.Apply.BatchBytes.String() != "8MiB" ||
 		d.Apply.FenceTimeout.String() != "2s" || d.Apply.StatementTimeout.String() != "30s" || d.Retry.MaxAttempts != 3 || d.Retry.Delay.String() != "1m0s" ||
 		d.Verify.Interval.String() != "5s" || d.Verify.ConsistencyWindow.String() != "1m0s" || d.Verify.Repair != "auto" || d.Verify.ScrubRowsPerSecond != 5000 ||
-		d.Verify.MaxRepairRows != 10000 || d.Verify.ConflictHistory.Hours() != 24 || d.Clock.MaxSkew.String() != "500ms" || d.Limits.Memory.String() != "512MiB" ||
+		d.Verify.MaxRepairRows != 10000 || d.Verify.RepairRowsPerMinute != 10000 || d.Verify.ConflictHistory.Hours() != 24 || d.Clock.MaxSkew.String() != "500ms" || d.Limits.Memory.String() != "512MiB" ||
 		d.Limits.TransactionMemory.String() != "64MiB" || d.Limits.ReadyMaxLag.String() != "30s" || d.StateDirectory != "/var/lib/meridian" ||
 		d.Verifier.Listen != "127.0.0.1:8090" {
 		t.Errorf("%+v", d)

@@ -76,12 +76,13 @@ func (v *validator) numbers() {
 	v.atLeast("retry.delay", c.Retry.Delay, time.Millisecond)
 	v.atLeast("verify.interval", c.Verify.Interval, 100*time.Millisecond)
 	v.atLeast("verify.consistency_window", c.Verify.ConsistencyWindow, time.Second)
-	v.oneOf("verify.repair", c.Verify.Repair, "auto", "report")
+	v.oneOf("verify.repair", c.Verify.Repair, RepairAuto, RepairReport)
 	v.between("verify.scrub_rows_per_second", int64(c.Verify.ScrubRowsPerSecond), 0, 100_000_000)
 	v.between("verify.baseline_rows_per_second", int64(c.Verify.BaselineRowsPerSecond), 0, 100_000_000)
 	v.between("verify.busy_threads", int64(c.Verify.BusyThreads), 0, 1_000_000)
 	v.atLeast("verify.busy_replica_delay", c.Verify.BusyReplicaDelay, time.Second)
 	v.between("verify.max_repair_rows", int64(c.Verify.MaxRepairRows), 0, 1_000_000_000)
+	v.between("verify.repair_rows_per_minute", int64(c.Verify.RepairRowsPerMinute), 1, 1_000_000_000)
 	if c.Verify.ConflictHistory != 0 { // which keeps none
 		v.atLeast("verify.conflict_history", c.Verify.ConflictHistory, time.Minute)
 	}

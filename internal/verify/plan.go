@@ -42,7 +42,7 @@ type LeftRow struct {
 // HeldTable is a table of which so much differs that a person has to look first.
 type HeldTable struct {
 	Table string `json:"table"`
-	Rows  int    `json:"rows"`
+	Rows  uint64 `json:"rows"`
 	Why   string `json:"why"`
 }
 
@@ -53,7 +53,7 @@ func MakePlan(result *Result, o PlanOptions) *Plan {
 	for i := range result.Tables {
 		t := &result.Tables[i]
 		if why := tooMuch(t, result.Drift, o.MaxRows); why != "" && !o.Confirmed {
-			p.Held = append(p.Held, HeldTable{t.Table, t.Drift, why})
+			p.Held = append(p.Held, HeldTable{t.Table, uint64(t.Drift) + t.Beyond, why})
 			held[t.Table] = true
 		}
 	}
@@ -122,13 +122,13 @@ func tooMuch(t *TableResult, drift []Finding, maxRows int) string {
 			empty = region
 		}
 	}
-	switch {
-	case t.Drift == 0:
+	switch n := uint64(t.Drift) + t.Beyond; {
+	case n == 0:
 		return ""
-	case t.Drift > maxRows:
-		return fmt.Sprintf("%d rows differ, verify.max_repair_rows is %d", t.Drift, maxRows)
-	case t.Drift > heldAtLeast && uint64(t.Drift)*100 > rows*heldPercent:
-		return fmt.Sprintf("%d of its %d rows differ, more than %d %%", t.Drift, rows, heldPercent)
+	case n > uint64(maxRows):
+		return fmt.Sprintf("%d rows differ, verify.max_repair_rows is %d", n, maxRows)
+	case n > heldAtLeast && n*100 > rows*heldPercent:
+		return fmt.Sprintf("%d of its %d rows differ, more than %d %%", n, rows, heldPercent)
 	case empty != "" && rows > 0 && !onlyExtra(t.Table, drift):
 		return fmt.Sprintf("the table is empty in %s: was it truncated there?", empty)
 	default:
