@@ -20,6 +20,7 @@ type DatabaseConfig struct {
 	ServerID  uint32
 	// Args are appended to the server's own options, of which the last one counts: "--sync-binlog=0".
 	Args []string
+	Env  []string // appended to this process's: "LD_PRELOAD=/a.so"
 }
 
 // Database is a MySQL or MariaDB server, ready to be replicated from: binlog in ROW format with full
@@ -53,7 +54,7 @@ func (d *Database) prepareData(ctx context.Context) (command, error) {
 			return command{}, err
 		}
 	}
-	return command{argv: d.argv(), dir: d.config.Directory, isReady: servesDatabase}, nil
+	return command{argv: d.argv(), env: d.config.Env, dir: d.config.Directory, isReady: servesDatabase}, nil
 }
 
 // provideData copies the template, unless the folder has data. The copy is renamed into place, so an

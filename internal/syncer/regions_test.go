@@ -61,6 +61,18 @@ var testPolicy = retry.Policy{Base: 5 * time.Millisecond, Max: 200 * time.Millis
 // newRegions makes regions on shared servers of the kinds, with fresh topics and state, without starting their syncers.
 func newRegions(t *testing.T, shards int, kinds ...testenv.Kind) *regions {
 	t.Helper()
+	var dbs []*testenv.Database
+	for i, kind := range kinds {
+		dbs = append(dbs, testenv.Shared(t, kind, regionName(i)))
+	}
+	return newRegionsOn(t, shards, dbs...)
+}
+
+func regionName(i int) string { return string(rune('a' + i)) }
+
+// newRegionsOn makes them on these servers.
+func newRegionsOn(t *testing.T, shards int, dbs ...*testenv.Database) *regions {
+	t.Helper()
 	r := &regions{t: t}
 	var err error
 	r.broker, err = bus.StartEmbedded(context.WithoutCancel(t.Context()), bus.EmbeddedConfig{Dir: t.TempDir(), Listen: "127.0.0.1:0", NoSync: true})
@@ -72,16 +84,14 @@ func newRegions(t *testing.T, shards int, kinds ...testenv.Kind) *regions {
 			t.Error(err)
 		}
 	})
-	for i, kind := range kinds {
-		name := string(rune('a' + i))
-		db := testenv.Shared(t, kind, name)
+	for i, db := range dbs {
 		db.Exec("DROP DATABASE IF EXISTS meridian")
 		if r.schema == "" {
 			r.schema = db.FreshSchema(t)
 		} else {
 			db.Exec("CREATE DATABASE " + r.schema)
 		}
-		r.list = append(r.list, &region{t: t, all: r, name: name, db: db})
+		r.list = append(r.list, &region{t: t, all: r, name: regionName(i), db: db})
 	}
 	for i, g := range r.list {
 		g.cfg = r.config(i, shards)

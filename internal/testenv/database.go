@@ -80,7 +80,7 @@ func startDatabase(ctx context.Context, kind Kind, s settings) (*runningDatabase
 	server, r, err := launch(ctx, kind,
 		func(ctx context.Context, cache string, program *servers.Program, folder string) (*servers.Database, error) {
 			return servers.StartDatabase(ctx, servers.DatabaseConfig{
-				Program: program, Cache: cache, Directory: folder, ServerID: s.serverID, Args: s.args})
+				Program: program, Cache: cache, Directory: folder, ServerID: s.serverID, Args: s.args, Env: s.env})
 		})
 	if err != nil {
 		return nil, err

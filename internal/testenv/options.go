@@ -23,6 +23,7 @@ type Option func(*settings)
 type settings struct {
 	serverID uint32
 	args     []string
+	env      []string
 	security *servers.KafkaSecurity
 }
 
