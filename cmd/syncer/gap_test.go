@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -31,11 +32,8 @@ func atGap(t *testing.T) (db *testenv.Database, config string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := broker.Close(); err != nil {
-			t.Error(err)
+		if failed := errors.Join(client.Close(), broker.Close()); failed != nil {
+			t.Error(failed)
 		}
 	})
 	topic := bus.Topic{Name: "meridian.b.changes", Partitions: 2, ReplicationFactor: 1}

@@ -44,8 +44,11 @@ func (t *MySQLTarget) ParkedOf(ctx context.Context, table string, key row.Key) (
 	return list, rows.Err()
 }
 
-// Change reads what waits.
+// Change reads what waits. nil: no record of it was kept, see Detail.
 func (p *ParkedOfRow) Change() (*row.Change, error) {
+	if len(p.Record) == 0 {
+		return nil, nil
+	}
 	c, err := keptChange(p.Record)
 	if err != nil {
 		return nil, fmt.Errorf("parked change %d: %w", p.ID, err)
