@@ -58,8 +58,8 @@ type stateTable struct {
 type stateColumn struct{ name, definition string }
 
 type stateKey struct {
-	name       string // PRIMARY, as the servers call it, or its own
-	columns    []string
+	name       string   // PRIMARY, as the servers call it, or its own
+	columns    []string // with the length of a prefix, if it is of one: "row_key(255)"
 	definition string
 }
 
@@ -86,8 +86,7 @@ func parseStateTable(statement string) (t stateTable, ok bool) {
 				key.name = "PRIMARY"
 			}
 			for column := range strings.SplitSeq(k[4], ",") {
-				column, _, _ = strings.Cut(column, "(") // of which how much is in the key: the servers' list does not say
-				key.columns = append(key.columns, strings.Trim(column, " `"))
+				key.columns = append(key.columns, strings.TrimSpace(strings.ReplaceAll(column, "`", "")))
 			}
 			t.keys = append(t.keys, key)
 		}

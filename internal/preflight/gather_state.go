@@ -6,7 +6,7 @@ import "strings"
 type stateFacts struct {
 	order   []string // of the columns
 	columns map[string]stateColumnFacts
-	keys    map[string][]string // the columns of each by its name
+	keys    map[string][]string // the columns of each by its name, as stateKey has them
 }
 
 type stateColumnFacts struct {
@@ -37,7 +37,7 @@ func (f *facts) askState(q *asker) error {
 	if err != nil {
 		return err
 	}
-	return q.each("the keys of Meridian's own tables", "SELECT TABLE_NAME, INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS "+
+	return q.each("the keys of Meridian's own tables", "SELECT TABLE_NAME, INDEX_NAME, CONCAT(COLUMN_NAME, IF(SUB_PART IS NULL, '', CONCAT('(', SUB_PART, ')'))) FROM information_schema.STATISTICS "+
 		"WHERE TABLE_SCHEMA = ? ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX", []any{stateSchema}, func(r []string) error {
 		if t := f.state[r[0]]; t != nil {
 			t.keys[r[1]] = append(t.keys[r[1]], r[2])

@@ -34,7 +34,7 @@ func TestState_TablesOfAnotherVersionAreNamedAndTheirFixesMendThem(t *testing.T)
 				return c
 			}
 			fresh()
-			result(OK, "4 tables")
+			result(OK, "tables, as this version makes them")
 			if kind != testenv.KindMySQL && kind != testenv.KindMariaDB1011 {
 				return // one of each is enough for what follows
 			}
@@ -52,6 +52,7 @@ func TestState_TablesOfAnotherVersionAreNamedAndTheirFixesMendThem(t *testing.T)
 				{"ALTER TABLE meridian.provenance MODIFY applied BIGINT UNSIGNED NOT NULL", Fail, []string{"column applied", "without a default"}},
 				{"ALTER TABLE meridian.parked MODIFY source VARCHAR(64) CHARACTER SET latin1 COLLATE latin1_swedish_ci NOT NULL", Fail, []string{"column source", "COLLATE latin1_swedish_ci"}},
 				{"ALTER TABLE meridian.parked MODIFY id BIGINT UNSIGNED NOT NULL", Fail, []string{"column id", "without AUTO_INCREMENT"}},
+				{"ALTER TABLE meridian.conflicts DROP KEY `row`, ADD KEY `row` (table_name, row_key(9))", Fail, []string{"key row on (table_name, row_key(9))", "ADD KEY `row` (`table_name`, `row_key`(255))"}},
 				{"ALTER TABLE meridian.owner DROP PRIMARY KEY", Fail, []string{"no key PRIMARY", "ADD PRIMARY KEY (`shard`)"}},
 				{"ALTER TABLE meridian.parked ADD note TEXT", Warn, []string{"has a column note"}},
 				{"ALTER TABLE meridian.parked ADD must INT NOT NULL", Fail, []string{"has a column must", "DROP COLUMN `must`"}},
