@@ -313,6 +313,78 @@ func TestTransaction_ALostConnectionIsNotUsedAgain(t *testing.T) {
 	})
 }
 
+// A connection whose transaction has not been ended does not come out of the pool again: the next one's beginning would
+// commit it.
+func TestTransaction_AnEndThatIsNotAnsweredEndsTheConnection(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tx, err := s.run(s.plan(s.write(row.Insert, 3, "three", Absent)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx.(*mysqlTransaction).giveBack(errAway)
+		if err := s.apply(s.plan(s.write(row.Insert, 4, "four", Absent))); err != nil {
+			t.Error(err)
+		}
+		if got, want := s.rows(), "1: 1=one,2=two,4=four"; got != want {
+			t.Errorf("the database has %s, want %s", got, want)
+		}
+	})
+}
+
+// The place in the binlog is asked for when the rows are locked: what another transaction has committed to them lies before
+// it, also when the locks had to wait for that.
+func TestTransaction_AsksForThePlaceWithItsLocksHeld(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		local, err := s.db.DB.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = local.Rollback() }() // after its commit it does nothing
+		if _, err := local.ExecContext(t.Context(), "UPDATE "+s.schema+".orders SET code = 'here' WHERE id = 2"); err != nil {
+			t.Fatal(err)
+		}
+		type answer struct {
+			at  mysqldb.Coordinates
+			err error
+		}
+		came := make(chan answer, 1)
+		tx, err := s.target.Begin(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			at, err := tx.Run(t.Context(), s.plan(s.write(row.Update, 1, "eins", Present), s.write(row.Update, 2, "zwei", Present)))
+			came <- answer{at, err}
+		}()
+		for begun := 0; begun == 0; { // asked again and again: the server announces it to nobody
+			err := s.db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE ?", "UPDATE%"+s.schema+"%orders%").Scan(&begun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case a := <-came:
+				t.Fatalf("it did not wait for the row's lock: %+v", a)
+			default:
+			}
+		}
+		if err := local.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		behind, err := s.target.Coordinates(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := <-came
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		if a.at.Compare(behind) < 0 {
+			t.Errorf("the place is %s, before the end of the local commit at %s", a.at, behind)
+		}
+		tx.Rollback(t.Context())
+	})
+}
+
 // BenchmarkTransaction is one apply transaction of a few rows, without a COMMIT: what the disk does is not Meridian's.
 func BenchmarkTransaction(b *testing.B) {
 	s := newSite(b, testenv.Shared(b, testenv.KindMySQL, ""))
