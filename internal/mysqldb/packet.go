@@ -13,7 +13,7 @@ import (
 // Statements that change rows are followed by SELECT ROW_COUNT(): the driver keeps the counts of a packet to itself when one
 // of its statements has a result, and forgets them all when one of them fails.
 type Packet struct {
-	most    int // bytes of one packet, unless a single statement has more
+	most    int // bytes of one packet
 	text    []byte
 	answers []answer
 }
@@ -33,9 +33,13 @@ func (s *Server) Packet() *Packet {
 // Len is how many bytes the statements have that wait to be sent.
 func (p *Packet) Len() int { return len(p.text) }
 
-// Fits tells whether a further statement of so many bytes goes into the packet. One that is alone always does, and if the
-// server does not take it, that is its own error.
-func (p *Packet) Fits(bytes int) bool { return len(p.text) == 0 || len(p.text)+bytes <= p.most }
+// Fits tells whether a further statement of so many bytes goes into the packet. One that does not fit into an empty one
+// (see Holds) is to be sent without it.
+func (p *Packet) Fits(bytes int) bool { return len(p.text)+bytes <= p.most }
+
+// Holds tells whether a statement of so many bytes goes into an empty packet: the server may take one without a packet
+// around it that is a little larger.
+func (p *Packet) Holds(bytes int) bool { return bytes <= p.most }
 
 // Do adds a statement that is not asked for what it did. Its error is the next one's.
 func (p *Packet) Do(statement string) {

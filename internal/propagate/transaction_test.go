@@ -41,7 +41,7 @@ func everywhere(t *testing.T, test func(*testing.T, *site)) {
 func newSite(t testing.TB, db *testenv.Database) *site {
 	t.Helper()
 	s := &site{TB: t, db: db, schema: db.FreshSchema(t), trips: &atomic.Int64{}}
-	db.Exec("CREATE TABLE " + s.schema + ".orders (id INT PRIMARY KEY, code VARCHAR(2000) NOT NULL, UNIQUE KEY (code(20)))")
+	db.Exec("CREATE TABLE " + s.schema + ".orders (id INT PRIMARY KEY, code MEDIUMTEXT NOT NULL, UNIQUE KEY (code(20)))")
 	db.Exec("INSERT INTO " + s.schema + ".orders VALUES (1, 'one'), (2, 'two')")
 	var err error
 	s.target, err = NewMySQLTarget(t.Context(), MySQLTargetConfig{Log: zap.NewNop(), MySQL: mysqldb.Config{
@@ -269,6 +269,15 @@ func TestTransaction_SplitsWhatDoesNotFitIntoAPacket(t *testing.T) {
 	var n int
 	if err := s.db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM "+s.schema+".orders").Scan(&n); err != nil || n != rows+2 {
 		t.Errorf("%d rows are there (%v), want %d", n, err, rows+2)
+	}
+	// One row as large as the server takes: nothing else goes with it.
+	spare := len("INSERT INTO ``.`orders` (`id`,`code`) VALUES (999,'')") + len(s.schema) + 2 // and the request's first byte, and the driver's
+	if err := s.apply(s.plan(s.write(row.Insert, 999, strings.Repeat("y", 65536-spare), Absent))); err != nil {
+		t.Errorf("the largest row: %v", err)
+	}
+	var refused *RefusedError
+	if err := s.apply(s.plan(s.write(row.Insert, 998, strings.Repeat("z", 65536), Absent))); !errors.As(err, &refused) || len(refused.Rows) != 1 || refused.Rows[0].Reason != "too_large" {
+		t.Errorf("a row that is too large: %v", err)
 	}
 	again := s.plan(append(writes, s.write(row.Insert, 1, "uno", Absent))...)
 	var unexpected *UnexpectedRowsError

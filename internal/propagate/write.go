@@ -241,15 +241,33 @@ func (x *mysqlTransaction) add(ctx context.Context, s *step) error {
 		if err = x.makeRoom(ctx, len(statement)); err != nil {
 			return err
 		}
-		x.packet.Exec(statement, func(found int64) error {
+		matched := func(found int64) error {
 			if found != int64(n) {
 				return &UnexpectedRowsError{Table: s.mapping.Source().String(), Wanted: int64(n), Found: found}
 			}
 			return nil
-		}, func(err error) error { return x.refuse(s, err) })
+		}
+		if x.packet.Holds(len(statement)) {
+			x.packet.Exec(statement, matched, func(err error) error { return x.refuse(s, err) })
+		} else if err := x.alone(ctx, s, statement, matched); err != nil {
+			return err
+		}
 		images = images[n:]
 	}
 	return nil
+}
+
+// alone sends a statement that is as large as the server takes, or larger.
+func (x *mysqlTransaction) alone(ctx context.Context, s *step, statement []byte, matched func(found int64) error) error {
+	r, err := x.conn.ExecContext(ctx, string(statement))
+	if err != nil {
+		return x.refuse(s, err)
+	}
+	found, err := r.RowsAffected()
+	if err != nil {
+		return err
+	}
+	return matched(found)
 }
 
 func (s *step) statement(dst []byte, images [][]row.Value) ([]byte, int, error) {
