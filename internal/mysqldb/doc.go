@@ -10,5 +10,5 @@
 //   - It reached the very server that Open met: a fail-over or a load balancer is an error (*AnotherServerError), never a
 //     surprise. Coordinates of two connections may be compared.
 //   - Session settings are those of session.go: UTC, strict, results as stored.
-//   - RowsAffected of an UPDATE counts the rows that were matched, not those that changed.
+//   - RowsAffected of an UPDATE, and what a Packet says, counts the rows that were matched, not those that changed.
 package mysqldb

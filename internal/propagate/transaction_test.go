@@ -43,20 +43,17 @@ func newSite(t testing.TB, db *testenv.Database) *site {
 	s := &site{TB: t, db: db, schema: db.FreshSchema(t), trips: &atomic.Int64{}}
 	db.Exec("CREATE TABLE " + s.schema + ".orders (id INT PRIMARY KEY, code MEDIUMTEXT NOT NULL, UNIQUE KEY (code(20)))")
 	db.Exec("INSERT INTO " + s.schema + ".orders VALUES (1, 'one'), (2, 'two')")
-	var err error
-	s.target, err = NewMySQLTarget(t.Context(), MySQLTargetConfig{Log: zap.NewNop(), MySQL: mysqldb.Config{
+	target, err := NewMySQLTarget(t.Context(), MySQLTargetConfig{Log: zap.NewNop(), MySQL: mysqldb.Config{
 		Address: db.Address, User: db.User, Password: func() (string, error) { return db.Password, nil }, NoForeignKeyChecks: true, MaxConnections: 2,
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := new(net.Dialer).DialContext(ctx, network, address)
-			return &counted{c, s.trips}, err
-		},
+		Dial: counting(s.trips),
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.target = target
 	t.Cleanup(func() {
-		if err := s.target.Close(); err != nil {
-			t.Error(err)
+		if failed := target.Close(); failed != nil {
+			t.Error(failed)
 		}
 	})
 	db.Exec("DELETE FROM meridian.provenance")
@@ -70,6 +67,13 @@ func newSite(t testing.TB, db *testenv.Database) *site {
 	}
 	s.epoch, s.table = epochs[0], info.Table
 	return s
+}
+
+func counting(writes *atomic.Int64) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &counted{c, writes}, err
+	}
 }
 
 // counted counts what is sent: each request of the client is one write.
@@ -302,11 +306,11 @@ func TestTransaction_ALostConnectionIsNotUsedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		lose(tx)
-		if err := tx.Commit(t.Context()); !errors.Is(err, ErrOutcomeUnknown) {
+		if err = tx.Commit(t.Context()); !errors.Is(err, ErrOutcomeUnknown) {
 			t.Errorf("a COMMIT on a connection that is lost: %v", err)
 		}
-		if st, err := s.target.State(t.Context(), "b", 0); err != nil || st.Next != 0 {
-			t.Errorf("the place is %d (%v), want 0", st.Next, err)
+		if st, failed := s.target.State(t.Context(), "b", 0); failed != nil || st.Next != 0 {
+			t.Errorf("the place is %d (%v), want 0", st.Next, failed)
 		}
 		if tx, err = s.run(s.plan(s.write(row.Insert, 3, "three", Absent))); err != nil {
 			t.Fatal(err)
@@ -349,7 +353,7 @@ func TestTransaction_AsksForThePlaceWithItsLocksHeld(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = local.Rollback() }() // after its commit it does nothing
-		if _, err := local.ExecContext(t.Context(), "UPDATE "+s.schema+".orders SET code = 'here' WHERE id = 2"); err != nil {
+		if _, err = local.ExecContext(t.Context(), "UPDATE "+s.schema+".orders SET code = 'here' WHERE id = 2"); err != nil {
 			t.Fatal(err)
 		}
 		type answer struct {
@@ -361,12 +365,13 @@ func TestTransaction_AsksForThePlaceWithItsLocksHeld(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		plan := s.plan(s.write(row.Update, 1, "eins", Present), s.write(row.Update, 2, "zwei", Present))
 		go func() {
-			at, err := tx.Run(t.Context(), s.plan(s.write(row.Update, 1, "eins", Present), s.write(row.Update, 2, "zwei", Present)))
-			came <- answer{at, err}
+			at, failed := tx.Run(t.Context(), plan)
+			came <- answer{at, failed}
 		}()
 		for begun := 0; begun == 0; { // asked again and again: the server announces it to nobody
-			err := s.db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE ?", "UPDATE%"+s.schema+"%orders%").Scan(&begun)
+			err = s.db.DB.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE ?", "UPDATE%"+s.schema+"%orders%").Scan(&begun)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -376,7 +381,7 @@ func TestTransaction_AsksForThePlaceWithItsLocksHeld(t *testing.T) {
 			default:
 			}
 		}
-		if err := local.Commit(); err != nil {
+		if err = local.Commit(); err != nil {
 			t.Fatal(err)
 		}
 		behind, err := s.target.Coordinates(t.Context())
