@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"meridian/internal/bus"
 	"meridian/internal/mysqldb"
 	"meridian/internal/row"
 	"meridian/internal/testenv"
@@ -411,4 +412,49 @@ func BenchmarkTransaction(b *testing.B) {
 		tx.Rollback(b.Context())
 	}
 	b.ReportMetric(float64(s.trips.Load()-before)/float64(b.N), "round-trips/op")
+}
+
+// A conflict costs one round trip more where a row is overwritten, to read it, and none where what came has lost; without a
+// conflict there is nothing more. What does not fit into a statement is named, and stops nobody.
+func TestTransaction_KeepsWhatLosesAtTheCostOfOneRoundTrip(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		s.target.cfg.KeepConflicts = true
+		s.db.Exec("DELETE FROM meridian.conflicts")
+		if err := s.apply(s.plan(s.write(row.Insert, 3, "three", Absent))); err != nil { // from here on the connection is there
+			t.Fatal(err)
+		}
+		older, newer := row.Version{Time: 1, Region: "a"}, row.Version{Time: 2, Region: "b"}
+		update, insert := s.write(row.Update, 1, "eins", Present), s.write(row.Insert, 4, "four", Absent)
+		large := &bus.Record{Value: make([]byte, s.target.server.MaxPacket/4)}
+		for _, c := range []struct {
+			what   string
+			writes []Write
+			losers []Loser
+			want   int64
+			kept   string
+		}{
+			{"no conflict", []Write{s.write(row.Update, 2, "zwei", Present)}, nil, 2, ""},
+			{"a row is overwritten", []Write{update}, []Loser{{Change: update.Change, Winner: newer, Version: older}}, 3, "t"},
+			{"what came has lost", nil, []Loser{{Change: update.Change, Winner: newer, Version: older, Record: &bus.Record{Value: []byte("x")}}}, 2, "t"},
+			{"it had been deleted", []Write{insert}, []Loser{{Change: insert.Change, Winner: newer, Version: older, Gone: true}}, 3, "t"},
+			{"the row is not there", nil, []Loser{{Change: s.write(row.Update, 99, "x", Present).Change, Winner: newer, Version: older}}, 3, "f" + OmittedNotThere},
+			{"it is too large", nil, []Loser{{Change: update.Change, Winner: newer, Version: older, Record: large}}, 2, "f" + OmittedTooLarge},
+		} {
+			p := s.plan(c.writes...)
+			p.Losers = c.losers
+			before := s.trips.Load()
+			if err := s.apply(p); err != nil {
+				t.Errorf("%s: %v", c.what, err)
+			}
+			if got := s.trips.Load() - before; got != c.want {
+				t.Errorf("%s: %d round trips, want %d", c.what, got, c.want)
+			}
+			var kept string
+			err := s.db.DB.QueryRowContext(t.Context(), "SELECT COALESCE(GROUP_CONCAT(IF(LENGTH(record) > 0, 't', 'f'), omitted), '') FROM meridian.conflicts").Scan(&kept)
+			if err != nil || kept != c.kept {
+				t.Errorf("%s: the history has %q, want %q; %v", c.what, kept, c.kept, err)
+			}
+			s.db.Exec("DELETE FROM meridian.conflicts")
+		}
+	})
 }
