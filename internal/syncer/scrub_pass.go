@@ -134,6 +134,7 @@ func (p *scrubPass) step(ctx context.Context) (int, error) {
 // finish ends a pass that has covered the table, and says what it found: once, however many rows it was.
 func (p *scrubPass) finish() {
 	p.report()
+	p.asker.show(func(r *progressOfRun) { r.rows, r.found = p.at.Rows, maps.Clone(p.at.Found) })
 	p.at = scrubbed{Done: p.cfg.Clock.Now().UTC(), DoneFrom: p.at.Began, Generation: p.at.Next}
 }
 
