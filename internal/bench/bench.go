@@ -49,6 +49,7 @@ func phases() []phase {
 		{"backlog", (*bench).backlog, false},
 		{"capture", (*bench).capture, false},
 		{"memory", (*bench).memory, false},
+		{"reading", (*bench).reading, false},
 	}
 }
 

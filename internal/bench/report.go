@@ -118,6 +118,13 @@ func (r *report) capture(n int, took, start, cpu time.Duration) {
 		seconds(start), seconds(cpu), float64(n)/cpu.Seconds())
 }
 
+// reading notes how fast a table of nine columns was read.
+func (r *report) reading(what string, n int, took, cpu time.Duration) {
+	rate := float64(n) / max(took.Seconds(), 1e-9)
+	r.add(fmt.Sprintf("%s, %d rows", what, n), ">= 150000 rows/s", fmt.Sprintf("%.0f rows/s", rate), "", "", rate >= 150_000)
+	r.note("%s: %s of processor time in the syncer (%.0f rows a second of one core)", what, seconds(cpu), float64(n)/max(cpu.Seconds(), 1e-9))
+}
+
 func (r *report) bulk(n int, took, cpu time.Duration) {
 	r.add(fmt.Sprintf("one transaction of %d rows: commit -> all visible", n), "", seconds(took), "", "", true)
 	r.note("of the one transaction: %s of processor time in B's syncer", seconds(cpu))

@@ -172,6 +172,16 @@ type status struct {
 	Capture struct {
 		PendingBytes int `json:"pending_bytes"`
 	} `json:"capture"`
+	Baseline []struct {
+		Table string `json:"table"`
+		Rows  int    `json:"rows"`
+		Done  bool   `json:"done"`
+	} `json:"baseline"`
+	Scrub []struct {
+		Table       string     `json:"table"`
+		Covered     *time.Time `json:"covered"`
+		CoveredFrom *time.Time `json:"covered_from"`
+	} `json:"scrub"`
 }
 
 func (s *syncer) status(ctx context.Context) (status, error) {

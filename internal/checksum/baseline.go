@@ -1,6 +1,7 @@
 package checksum
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -40,6 +41,7 @@ func (l *Ledger) Baseline(rows []Base, collected uint64, generation uint32) (ent
 		if l.collected.Load() != collected {
 			return ErrCollected
 		}
+		last := map[tableShard][]byte{} // the greatest place of each shard in the file; nil: it has none
 		for i := range rows {
 			r := &rows[i]
 			if i == 0 && l.generation(r.Table) != generation {
@@ -49,7 +51,14 @@ func (l *Ledger) Baseline(rows []Base, collected uint64, generation uint32) (ent
 			if failed != nil {
 				return failed
 			}
-			old, found, failed := l.get(b, l.scratch)
+			if _, known := last[at]; !known {
+				last[at] = lastOf(b, l.scratch[:entryKeyPrefixBytes])
+			}
+			file := b
+			if bytes.Compare(l.scratch, last[at]) > 0 {
+				file = nil // beyond all that the file has, as most rows of a scan are
+			}
+			old, found, failed := l.get(file, l.scratch)
 			if failed != nil {
 				return fmt.Errorf("table %s: %w", r.Table, failed)
 			}
@@ -69,6 +78,27 @@ func (l *Ledger) Baseline(rows []Base, collected uint64, generation uint32) (ent
 		return nil
 	})
 	return entered, err
+}
+
+// lastOf gives the greatest key with a prefix of a table and shard, valid as long as the transaction; nil if there is none.
+func lastOf(b *bbolt.Bucket, prefix []byte) []byte {
+	behind := bytes.Clone(prefix)
+	for i := len(behind) - 1; i >= 0; i-- { // the next prefix
+		if behind[i]++; behind[i] != 0 {
+			break
+		}
+	}
+	cur := b.Cursor()
+	k, _ := cur.Seek(behind)
+	if k == nil {
+		k, _ = cur.Last()
+	} else {
+		k, _ = cur.Prev()
+	}
+	if !bytes.HasPrefix(k, prefix) {
+		return nil
+	}
+	return k
 }
 
 // Collected counts the times that tombstones have gone.

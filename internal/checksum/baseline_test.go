@@ -73,3 +73,30 @@ func TestBaseline_DoesNotBringBackARowWhoseTombstoneIsGone(t *testing.T) {
 		t.Error("the deleted row is back")
 	}
 }
+
+// Rows that the file has an entry of are left alone, wherever they stand among its keys.
+func TestBaseline_LeavesWhatTheFileHas(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "ledger.db"), nil)
+	defer l.Close()
+	for id := int64(-50); id <= 50; id += 2 {
+		stamp(t, l, change(t, id, 5, row.Insert), 100)
+	}
+	if !l.Freeze(checksum.Cut{Checkpoint: []byte("x"), Own: make([]uint64, 4)}) {
+		t.Fatal("no cut")
+	}
+	if _, err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var rows []checksum.Base
+	for id := int64(-60); id <= 60; id++ {
+		rows = append(rows, base(t, id, 4))
+	}
+	if n, err := l.Baseline(rows, l.Collected(), l.Generation(table)); err != nil || n != 121-51 {
+		t.Fatalf("%d rows entered, %v: want those between, before and behind", n, err)
+	}
+	for id := int64(-60); id <= 60; id++ {
+		if e, ok := lookup(t, l, id); !ok || e.Version.IsBaseline() == (id >= -50 && id <= 50 && id%2 == 0) {
+			t.Errorf("row %d: %+v, %v", id, e, ok)
+		}
+	}
+}

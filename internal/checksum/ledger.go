@@ -265,7 +265,7 @@ func (l *Ledger) Lookup(places []Place) (entries []Entry, found []bool, err erro
 	return entries, found, err
 }
 
-// get finds a slot: the recent part first, then the file. mu is held.
+// get finds a slot: the recent part first, then the file, if it is given. mu is held.
 func (l *Ledger) get(file *bbolt.Bucket, key []byte) (slot, bool, error) {
 	if s, ok := l.active[string(key)]; ok {
 		return s, true, nil
@@ -274,6 +274,9 @@ func (l *Ledger) get(file *bbolt.Bucket, key []byte) (slot, bool, error) {
 		if s, ok := l.frozen.entries[string(key)]; ok {
 			return s, true, nil
 		}
+	}
+	if file == nil {
+		return slot{}, false, nil
 	}
 	v := file.Get(key)
 	if v == nil {

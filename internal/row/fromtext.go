@@ -13,11 +13,16 @@ import (
 // character_set_results=NULL and time_zone='+00:00'; nil is NULL. The value is the one that the binlog has for the same
 // column. A FLOAT column must be selected as SelectExpression says: MySQL prints it with six digits. raw is copied, not
 // kept. The error tells the column and what it got.
-func FromText(c *Column, raw []byte) (Value, error) {
+func FromText(c *Column, raw []byte) (Value, error) { return read(c, raw, false) }
+
+// FromTextAliased is FromText, except that the value may hold raw's bytes: it is valid as long as they are.
+func FromTextAliased(c *Column, raw []byte) (Value, error) { return read(c, raw, true) }
+
+func read(c *Column, raw []byte, alias bool) (Value, error) {
 	if raw == nil {
 		return NullValue(), nil
 	}
-	v, err := fromText(c, raw)
+	v, err := fromText(c, raw, alias)
 	if err != nil {
 		return Value{}, fmt.Errorf("column %s: %q: %w", c.Name, clip(raw), err)
 	}
@@ -46,7 +51,7 @@ var (
 	errType        = errors.New("the column's type is not known")
 )
 
-func fromText(c *Column, raw []byte) (Value, error) {
+func fromText(c *Column, raw []byte, alias bool) (Value, error) {
 	switch c.Type {
 	case TypeInt:
 		n, err := strconv.ParseInt(string(raw), 10, 64)
@@ -55,7 +60,7 @@ func fromText(c *Column, raw []byte) (Value, error) {
 		n, err := strconv.ParseUint(string(raw), 10, 64)
 		return UintValue(n), err
 	case TypeDecimal:
-		return decimalFromText(raw)
+		return decimalFromText(raw, alias)
 	case TypeFloat:
 		f, err := strconv.ParseFloat(string(raw), 32)
 		return FloatValue(float32(f)), err
@@ -65,18 +70,21 @@ func fromText(c *Column, raw []byte) (Value, error) {
 	case TypeBit:
 		return bitFromText(raw)
 	case TypeText, TypeSet:
-		return textFromText(c, raw), nil
+		return textFromText(c, raw, alias), nil
 	case TypeEnum:
 		if len(raw) == 0 && !slices.Contains(c.Labels, "") {
 			return Value{Kind: EnumZero}, nil
 		}
-		return textFromText(c, raw), nil
+		return textFromText(c, raw, alias), nil
 	case TypeBinary:
+		if alias && len(raw) >= c.Length {
+			return BytesValue(Binary, raw), nil
+		}
 		return BytesValue(Binary, PadBinary(raw, c.Length)), nil
 	case TypeDate, TypeTime, TypeDatetime, TypeTimestamp:
 		return temporalFromText(c.Type, raw)
 	case TypeJSON:
-		v := textFromText(c, raw)
+		v := textFromText(c, raw, alias)
 		if v.Kind == Text {
 			v.Kind = JSON
 		}
@@ -100,7 +108,7 @@ func PadBinary(b []byte, length int) []byte {
 	return padded
 }
 
-func textFromText(c *Column, raw []byte) Value {
+func textFromText(c *Column, raw []byte, alias bool) Value {
 	set := c.Charset
 	if set == "" {
 		set = "utf8mb4" // MySQL's JSON has no character set of its own
@@ -109,13 +117,13 @@ func textFromText(c *Column, raw []byte) Value {
 	if !ok {
 		return BytesValue(RawText, bytes.Clone(raw))
 	}
-	if len(text) > 0 && len(raw) > 0 && &text[0] == &raw[0] {
+	if !alias && len(text) > 0 && len(raw) > 0 && &text[0] == &raw[0] {
 		text = bytes.Clone(text)
 	}
 	return BytesValue(Text, text)
 }
 
-func decimalFromText(raw []byte) (Value, error) {
+func decimalFromText(raw []byte, alias bool) (Value, error) {
 	digits := raw
 	var out []byte
 	if len(digits) > 0 && digits[0] == '-' {
@@ -132,6 +140,9 @@ func decimalFromText(raw []byte) (Value, error) {
 	}
 	if point == 0 || point == len(digits)-1 {
 		return Value{}, errDecimal
+	}
+	if alias && (point == 1 || digits[0] != '0') {
+		return BytesValue(Decimal, raw), nil
 	}
 	for point > 1 && digits[0] == '0' { // ZEROFILL
 		digits, point = digits[1:], point-1

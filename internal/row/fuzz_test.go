@@ -181,7 +181,7 @@ func FuzzAppendPackedDecimal(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := decimalFromText(text); err != nil || len(rest) > len(b) {
+		if _, err := decimalFromText(text, false); err != nil || len(rest) > len(b) {
 			t.Fatalf("%x as DECIMAL(%d,%d) is %q", b, precision, scale, text)
 		}
 	})

@@ -302,7 +302,7 @@ func bitDigits(text string) string {
 }
 
 func (f keyField) scalar(c *Column, text string) (Value, error) {
-	v, err := fromText(c, []byte(text))
+	v, err := fromText(c, []byte(text), false)
 	if err != nil {
 		var number *strconv.NumError
 		if errors.As(err, &number) {

@@ -264,13 +264,19 @@ func (s *tableScan) piece(ctx context.Context) (n int, err error) {
 
 // read reads the next rows in one transaction, in which nobody can alter the table.
 func (s *tableScan) read(ctx context.Context) (rows []checksum.Base, n int, last []byte, err error) {
-	tx, err := s.parts.server.DB.BeginTx(ctx, nil)
+	conn, err := s.parts.server.DB.Conn(ctx)
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("reading rows of %s: %w", s.info, err)
+	}
+	defer func() { _ = conn.Close() }() // gives it back to the pool
+	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, 0, nil, fmt.Errorf("reading rows of %s: %w", s.info, err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
+	rows = make([]checksum.Base, 0, s.size)
 	table, columns := s.info.String(), s.info.ColumnsID()
-	n, last, err = s.parts.scan(ctx, s.cfg, tx, s.info, s.at.After, s.size, func(key row.Key, values []row.Value) {
+	n, last, err = s.parts.scan(ctx, s.cfg, conn, s.info, s.at.After, s.size, func(key row.Key, values []row.Value) {
 		rows = append(rows, checksum.Base{
 			Place: checksum.Place{Table: table, Key: key}, Digest: s.info.Digest(key, values), Columns: columns, Label: string(s.info.KeyLabel(values)),
 		})

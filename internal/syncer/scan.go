@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"database/sql"
 
 	"meridian/internal/mysqldb"
 	"meridian/internal/row"
@@ -9,9 +10,9 @@ import (
 
 // How tables are read in the order of their primary key, by the first reading (baseline) and by scrub.
 
-// scan reads up to limit rows behind the row with the key bytes after, and hands over those whose shard this process owns, to
-// keep. It gives how many rows it read, and the last one's key bytes.
-func (p *parts) scan(ctx context.Context, cfg *Config, q mysqldb.Queryer, info *mysqldb.TableInfo, after []byte, limit int,
+// scan reads up to limit rows behind the row with the key bytes after, and hands over those whose shard this process owns, which
+// are its own only until it returns. It gives how many rows it read, and, if they were limit, the last one's key bytes.
+func (p *parts) scan(ctx context.Context, cfg *Config, conn *sql.Conn, info *mysqldb.TableInfo, after []byte, limit int,
 	each func(key row.Key, values []row.Value),
 ) (n int, last []byte, err error) {
 	var behind []row.Value
@@ -30,19 +31,16 @@ func (p *parts) scan(ctx context.Context, cfg *Config, q mysqldb.Queryer, info *
 	}
 	last = after
 	table := info.String()
-	var latest []row.Value
-	err = mysqldb.QueryRows(ctx, q, string(query), info.Table, allColumns(info.Table), func(values []row.Value) error {
-		n++
-		latest = values
+	err = mysqldb.StreamRows(ctx, conn, string(query), info.Table, allColumns(info.Table), func(values []row.Value) error {
+		if n++; n == limit {
+			last = keyBytes(info.Table, values)
+		}
 		key, failed := info.Key(values)
 		if failed == nil && cfg.owned(row.Shard(table, key, cfg.Shards)) {
 			each(key, values)
 		}
 		return failed
 	})
-	if latest != nil {
-		last = keyBytes(info.Table, latest)
-	}
 	return n, last, err
 }
 

@@ -18,7 +18,8 @@ type verdict struct {
 //
 // An entry from before an alteration, or with digests of other columns, says less: the row may be otherwise because of it. It
 // is taken as it is where the old columns' values cannot be told to differ, and nothing is lost by that: rows that regions
-// hold with the same version and other values are found by comparing. Where only columns were added they can be told.
+// hold with the same version and other values are found by comparing. Where only columns were added they can be told, if the
+// values are given.
 func (p *scrubPass) judge(l *look, e checksum.Entry, had bool, f *checksum.Found, t *row.Table, key row.Key, values []row.Value) verdict {
 	switch live := had && !e.Deleted; {
 	case f.Exists && !live:

@@ -2,6 +2,8 @@ package syncer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -26,12 +28,19 @@ func (p *scrubPass) piece(ctx context.Context, info *mysqldb.TableInfo) (int, er
 			return 0, err
 		}
 	}
-	var places []checksum.Place
-	var rows [][]row.Value
-	n, after, err := p.parts.scan(ctx, p.cfg, p.parts.server.DB, info, p.at.After, p.size, func(key row.Key, values []row.Value) {
-		places = append(places, checksum.Place{Table: info.String(), Key: key})
-		rows = append(rows, values)
+	conn, err := p.parts.server.DB.Conn(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("reading rows of %s: %w", info, err)
+	}
+	places, found := make([]checksum.Place, 0, p.size), make([]checksum.Found, 0, p.size)
+	table, columns := info.String(), info.ColumnsID()
+	n, after, err := p.parts.scan(ctx, p.cfg, conn, info, p.at.After, p.size, func(key row.Key, values []row.Value) {
+		places = append(places, checksum.Place{Table: table, Key: key})
+		found = append(found, checksum.Found{
+			Exists: true, Digest: info.Digest(key, values), Columns: columns, Generation: p.looks.generation, Label: string(info.KeyLabel(values)),
+		})
 	})
+	err = errors.Join(err, conn.Close())
 	if err != nil {
 		return n, err
 	}
@@ -42,17 +51,20 @@ func (p *scrubPass) piece(ctx context.Context, info *mysqldb.TableInfo) (int, er
 	var doubts []doubt
 	var adopted []checksum.Sighting
 	for i := range places {
-		f := checksum.Found{Exists: true, Digest: info.Digest(places[i].Key, rows[i]), Columns: info.ColumnsID(), Generation: p.looks.generation}
+		f := &found[i]
 		if had[i] && !entries[i].Deleted {
 			p.meet(places[i])
 		}
-		switch v := p.judge(&p.looks, entries[i], had[i], &f, info.Table, places[i].Key, rows[i]); {
+		switch v := p.judge(&p.looks, entries[i], had[i], f, info.Table, places[i].Key, nil); {
 		case v.kind == "" && !v.adopt:
 		case v.adopt && entries[i].Digest == f.Digest:
-			f.Label = entries[i].Label
-			adopted = append(adopted, checksum.Sighting{Place: places[i], Was: entries[i], Had: true, Found: f})
+			adopted = append(adopted, checksum.Sighting{Place: places[i], Was: entries[i], Had: true, Found: *f})
 		default:
-			doubts = append(doubts, doubt{places[i], keyValues(info.Table, rows[i])})
+			values, failed := info.KeyValues(places[i].Key, []byte(f.Label))
+			if failed != nil {
+				return n, failed
+			}
+			doubts = append(doubts, doubt{places[i], values})
 		}
 	}
 	if err = p.adopt(info, adopted); err != nil {
@@ -148,12 +160,4 @@ func addKey(sums *[checksum.Buckets]checksum.Sum, key row.Key) {
 	b := &sums[checksum.BucketOf(key)]
 	b.Rows++
 	b.Digests += xxhash.Sum64String("scrub" + string(key)) // another hash than the bucket's
-}
-
-func keyValues(t *row.Table, image []row.Value) []row.Value {
-	values := make([]row.Value, len(t.PrimaryKey))
-	for i, at := range t.PrimaryKey {
-		values[i] = image[at]
-	}
-	return values
 }
