@@ -19,11 +19,11 @@ const unhindered = "verify: {baseline_rows_per_second: 100000000, scrub_rows_per
 func (b *bench) reading(ctx context.Context) (err error) {
 	n := b.options.of(1_000_000)
 	for _, s := range []*syncer{b.sb, b.sa} {
-		if err := s.stop(ctx); err != nil {
+		if err = s.stop(ctx); err != nil {
 			return err
 		}
 	}
-	if err := b.fillPastBinlog(ctx, n); err != nil {
+	if err = b.fillPastBinlog(ctx, n); err != nil {
 		return err
 	}
 	plain := b.sa.config
@@ -33,14 +33,14 @@ func (b *bench) reading(ctx context.Context) (err error) {
 	}
 	b.sa.config = strings.TrimSuffix(plain, ".yml") + "-reading.yml"
 	defer func() { b.sa.config = plain }()
-	if err := os.WriteFile(b.sa.config, append(text, unhindered...), 0o600); err != nil {
+	if err = os.WriteFile(b.sa.config, append(text, unhindered...), 0o600); err != nil { //nolint:gosec // in the bench's own folder
 		return err
 	}
 	b.say("A reads %d rows of 9 columns, and again", n)
-	if err := b.sa.start(ctx); err != nil {
+	if err = b.sa.start(ctx); err != nil {
 		return err
 	}
-	if err := b.sa.ready(ctx); err != nil {
+	if err = b.sa.ready(ctx); err != nil {
 		return err
 	}
 	const rate = 150_000

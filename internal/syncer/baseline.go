@@ -81,18 +81,24 @@ func (b *baseline) run(ctx context.Context) error {
 
 // wait waits until it is time to look for new tables, or a DDL statement has passed.
 func (b *baseline) wait(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	slept := make(chan error, 1)
-	go func() { slept <- b.cfg.Clock.Sleep(ctx, tablesEvery) }()
-	select {
-	case err := <-slept:
-		stop()
-		return err
-	case <-b.parts.altered:
-		stop()
-		<-slept
-		return nil
+	sleeping, wake := context.WithCancel(ctx)
+	defer wake()
+	heard := make(chan struct{})
+	go func() {
+		defer close(heard)
+		select {
+		case <-b.parts.altered:
+			wake()
+		case <-sleeping.Done():
+		}
+	}()
+	err := b.cfg.Clock.Sleep(sleeping, tablesEvery)
+	wake()
+	<-heard
+	if ctx.Err() == nil && sleeping.Err() != nil {
+		return nil // woken, or slept enough
 	}
+	return err
 }
 
 func (b *baseline) all(ctx context.Context) error {

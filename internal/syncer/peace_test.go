@@ -47,7 +47,7 @@ func (r *regions) damages(kind testenv.Kind) []damage {
 	var list []damage
 	for _, c := range everyType {
 		if c.only == "" || c.only == kind {
-			list = append(list, damage{"a changed " + c.name, nil, []string{fmt.Sprintf("UPDATE typed SET `%s` = %s WHERE id = 1", c.name, c.other)},
+			list = append(list, damage{"a changed " + c.name, nil, []string{"UPDATE typed SET `" + c.name + "` = " + c.other + " WHERE id = 1"},
 				map[string]string{"typed [1]": verify.Different}})
 		}
 	}

@@ -95,17 +95,17 @@ func TestScrubRequest_IsOneForATable(t *testing.T) {
 	if err != nil || second.ID != first.ID {
 		t.Fatalf("%+v and %+v, %v", first, second, err)
 	}
-	if err := a.end(); err != nil {
+	if err = a.end(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.ScrubProgress(t.Context(), first.ID); !errors.Is(err, inspect.ErrNotReady) {
+	if _, err = c.ScrubProgress(t.Context(), first.ID); !errors.Is(err, inspect.ErrNotReady) {
 		t.Errorf("of a process that has ended: %v", err)
 	}
 	a.start()
 	a.waitReady()
 	a.waitScanned("orders")
 	c = a.scrubber()
-	if _, err := c.ScrubProgress(t.Context(), first.ID); !errors.Is(err, inspect.ErrNoScrub) {
+	if _, err = c.ScrubProgress(t.Context(), first.ID); !errors.Is(err, inspect.ErrNoScrub) {
 		t.Errorf("after a restart: %v", err)
 	}
 	slow.RowsPerSecond = 1_000_000
