@@ -47,7 +47,7 @@ func (c *repairCommand) Run(ctx context.Context, p *command.Process) error {
 	if err != nil {
 		return err
 	}
-	if err := c.check(cfg); err != nil {
+	if err = c.check(cfg); err != nil {
 		return err
 	}
 	all, err := reach(cfg)

@@ -40,8 +40,8 @@ func (c *seedCommand) Run(ctx context.Context, p *command.Process) error {
 		return err
 	}
 	for flag, name := range map[string]string{"--into": c.Into, "--from": c.From} {
-		if _, err := cfg.Region(name); err != nil {
-			return &command.UsageError{Text: flag + ": " + err.Error()}
+		if _, unknown := cfg.Region(name); unknown != nil {
+			return &command.UsageError{Text: flag + ": " + unknown.Error()}
 		}
 	}
 	if c.Into == c.From {

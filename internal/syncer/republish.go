@@ -96,9 +96,9 @@ func (i inspector) republish(ctx context.Context, p *parts, u *order) (*inspect.
 		if p.capture.resumed != nil {
 			return fmt.Errorf("the binlog connection of %s was lost within a transaction: %w", i.s.cfg.Region, inspect.ErrNotReady)
 		}
-		now, has, err := p.ledger.Lookup(u.places)
-		if err != nil {
-			return err
+		now, has, failed := p.ledger.Lookup(u.places)
+		if failed != nil {
+			return failed
 		}
 		var changes []*row.Change
 		for n := range u.rows {

@@ -165,7 +165,7 @@ func TestCompare_FindsEveryRowPageByPage(t *testing.T) {
 // Digests of other columns say nothing: the rows are read, so many in a comparison, and the next one goes on behind them.
 func TestCompare_ReadsRowsWhoseColumnsDifferStepByStep(t *testing.T) {
 	s := newStill(t, "a", "b")
-	const rows, comparisons = 2_500, 8
+	const rows, comparisons = 6_000, 14
 	s.fill(t, "a", "shop.orders", 0, rows, 1)
 	s.fill(t, "b", "shop.orders", 0, rows, 2)
 	before := 0

@@ -145,10 +145,10 @@ func (s *seeding) pass(ctx context.Context) error {
 		for _, sum := range donor.sums {
 			s.at.Rows += sum.Rows
 		}
-		g, ctx := errgroup.WithContext(ctx)
+		g, shardCtx := errgroup.WithContext(ctx)
 		g.SetLimit(seedShards)
 		for shard := range view.shards {
-			g.Go(func() error { return s.shard(ctx, spot{table, shard}) })
+			g.Go(func() error { return s.shard(shardCtx, spot{table, shard}) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
