@@ -65,7 +65,7 @@ func (v *Verifier) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
 	}
 	for s.done.Passed = 1; ; s.done.Passed++ {
 		before := s.done.Sent
-		s.waiting, s.done.Left = 0, s.done.Left[:0]
+		s.waiting, s.kept = 0, map[place]*difference{}
 		if err := s.pass(ctx); err != nil {
 			return s.done, err
 		}
@@ -75,6 +75,9 @@ func (v *Verifier) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
 		if err := v.Clock.Sleep(ctx, v.Pause); err != nil {
 			return s.done, err
 		}
+	}
+	if err := s.name(ctx); err != nil {
+		return s.done, err
 	}
 	s.done.Took = v.Clock.Now().Sub(began)
 	return s.done, nil
@@ -87,7 +90,8 @@ type seeding struct {
 
 	mu      sync.Mutex // guards what follows; Progress is called under it
 	at      SeedProgress
-	waiting uint64 // rows in this pass of which it is not known whether they are on their way
+	waiting uint64                // rows in this pass of which it is not known whether they are on their way
+	kept    map[place]*difference // what this pass leaves as it is
 	done    *Seeded
 }
 
@@ -167,6 +171,9 @@ func (s *seeding) shard(ctx context.Context, at spot) error {
 	var buckets []int
 	if s.done.Passed > 1 {
 		buckets, _ = c.buckets(ctx, at)
+		if len(view.missing) > 0 && ctx.Err() == nil {
+			return s.brokenOff(at, view)
+		}
 	} else {
 		for b := range inspect.MaxBuckets {
 			buckets = append(buckets, b)
@@ -181,7 +188,7 @@ func (s *seeding) shard(ctx context.Context, at spot) error {
 		}
 		donor, target := all[s.o.From], all[s.o.Into]
 		if donor == nil || target == nil {
-			return fmt.Errorf("seeding %s from %s, table %s: %s; begin again to send the rest", s.o.Into, s.o.From, at.table, view.missing[0].Reason) //nolint:err113 // it is only told
+			return s.brokenOff(at, view)
 		}
 		wanted, waiting := s.lacking(donor, target)
 		if err := s.send(ctx, view, at, wanted); err != nil {
@@ -196,6 +203,11 @@ func (s *seeding) shard(ctx context.Context, at spot) error {
 		})
 	}
 	return ctx.Err()
+}
+
+func (s *seeding) brokenOff(at spot, view *view) error {
+	return fmt.Errorf("seeding %s from %s, table %s: %s: %s; begin again to send the rest", s.o.Into, s.o.From, at.table, //nolint:err113 // it is only told
+		view.missing[0].Region, view.missing[0].Reason)
 }
 
 func (s *seeding) report(change func()) {
@@ -230,14 +242,14 @@ func (s *seeding) note(at spot, donor, target *answered) {
 		d := donor.entries[key]
 		switch {
 		case d == nil && live(e) && e.ParsedVersion().IsBaseline():
-			s.left(at, key, fmt.Sprintf("only %s has the row, and nobody knows when it was written: `verifier repair --from REGION` says who is right", s.o.Into))
+			s.left(at, key, e.Label, fmt.Sprintf("only %s has the row, and nobody knows when it was written: `verifier repair --from REGION` says who is right", s.o.Into))
 		case live(d) && live(e) && d.Version == e.Version && compare(d, e) == disagree && !d.Suspect && !e.Suspect:
-			s.left(at, key, "both have the row from before Meridian came, with other values: `verifier repair --from REGION` says who is right")
+			s.left(at, key, e.Label, "both have the row from before Meridian came, with other values: `verifier repair --from REGION` says who is right")
 		}
 	}
 	for key, d := range donor.entries {
 		if d.Suspect {
-			s.left(at, key, fmt.Sprintf("the row of %s was changed past the binlog: `verifier repair` it first", s.o.From))
+			s.left(at, key, d.Label, fmt.Sprintf("the row of %s was changed past the binlog: `verifier repair` it first", s.o.From))
 		}
 	}
 }
@@ -245,10 +257,22 @@ func (s *seeding) note(at spot, donor, target *answered) {
 // mostLeft bounds what is told of rows that are left.
 const mostLeft = 1000
 
-func (s *seeding) left(at spot, key row.Key, reason string) {
-	if len(s.done.Left) < mostLeft {
-		s.done.Left = append(s.done.Left, Unproven{Table: at.table, Reason: reason, place: place{at.table, at.shard, key}})
+func (s *seeding) left(at spot, key row.Key, label []byte, reason string) {
+	if p := (place{at.table, at.shard, key}); len(s.kept) < mostLeft {
+		s.kept[p] = &difference{place: p, label: label, reason: reason}
 	}
+}
+
+// name gives what is left with its keys as people read them.
+func (s *seeding) name(ctx context.Context) error {
+	view, err := s.look(ctx)
+	if err != nil {
+		return err
+	}
+	c := &comparison{Verifier: s.Verifier, view: view, result: &Result{}, pending: s.kept}
+	c.giveUp(ctx)
+	s.done.Left = append(s.done.Left, c.result.Unproven...)
+	return ctx.Err()
 }
 
 // send has rows published.
@@ -263,7 +287,7 @@ func (s *seeding) send(ctx context.Context, view *view, at spot, wanted []inspec
 				if r.Outcome == inspect.Published {
 					s.done.Sent++
 				} else if s.done.Changed++; s.done.Passed > 1 { // a write that came in between would not be lacking any more
-					s.left(at, row.Key(batch[i].Key), r.Detail)
+					s.left(at, row.Key(batch[i].Key), batch[i].Label, r.Detail)
 				}
 			}
 		})
