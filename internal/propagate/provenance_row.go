@@ -12,7 +12,9 @@ type Provenance struct {
 	Shard   int
 	Next    uint64 // the next offset of the source's topic
 	Epoch   uint64
-	Written []Written // empty: the row was only claimed or set up
+	Written []Written // empty: the row was only claimed, set up, or moved past control records
+	// ByHand: no apply transaction wrote this, but a claim, or a person who set the place.
+	ByHand bool
 }
 
 // ReadProvenance reads a change of the provenance table; nil for a deleted row.
@@ -30,6 +32,7 @@ func ReadProvenance(c *row.Change) (*Provenance, error) {
 		{"batch", row.Binary, func(v row.Value) { batch = v.Bytes }},
 	})
 	if err == nil {
+		p.ByHand = len(batch) == 0
 		p.Written, err = ParseBatch(batch)
 	}
 	if err != nil {

@@ -41,6 +41,11 @@ func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
 			continue
 		}
 		owned := c.cfg.Owned(p.Shard)
+		if owned && p.ByHand {
+			if err := c.placeSet(t, &rows.Changes[i], p); err != nil {
+				return err
+			}
+		}
 		if owned {
 			t.applied[checksum.SourceShard{Source: p.Source, Shard: p.Shard}] = p.Next
 		}
@@ -48,6 +53,24 @@ func (c *Capture) own(t *transaction, rows *binlog.Rows) error {
 			t.apply = newApplying(p.Written, !owned)
 		}
 	}
+	return nil
+}
+
+// placeSet warns where a person has set the place in a source's topic: on from a gap, or back. Until the rows have been compared this
+// region may lack changes, and deletes above all, that its offsets say it has.
+func (c *Capture) placeSet(t *transaction, change *row.Change, p *propagate.Provenance) error {
+	at, before, err := provenanceBefore(change)
+	if err != nil || at.Source == "" || change.Before == nil || before == p.Next {
+		return err
+	}
+	err = c.ledger.Warn(fmt.Sprintf("the place in the topic of %s, shard %d, was set from offset %d to %d by transaction %s: what stood between is missing here. "+
+		"Until this is acknowledged no region forgets what was deleted. Run `verifier compare`, repair or seed this region, then start `syncer run --acknowledge-warnings` once",
+		p.Source, p.Shard, before, p.Next, t.begin.GTID))
+	if err != nil {
+		return err
+	}
+	c.log.Warn("the place in a source's topic was set by hand: compare the regions and repair this one, then start `syncer run --acknowledge-warnings` once",
+		zap.String("source", p.Source), zap.Int("shard", p.Shard), zap.Uint64("from", before), zap.Uint64("to", p.Next))
 	return nil
 }
 

@@ -144,3 +144,58 @@ func TestTombstones_StayWhileARegionHasAWarning(t *testing.T) {
 		return nil
 	})
 }
+
+// A region that was away for longer than the bus keeps has a gap. A person goes on behind it, which stays shown; nobody forgets what
+// was deleted meanwhile; and a seed brings the region what it missed, deletes included, so that nothing that was deleted comes back.
+func TestGap_IsMendedByASeed(t *testing.T) {
+	a, b, _, r := two(t, ordersDDL)
+	a.insertMany(0, 20)
+	r.waitSettled()
+	b.mustEnd()
+	a.exec("DELETE FROM orders WHERE id < 5")
+	a.exec("UPDATE orders SET item = 'while b was away' WHERE id = 6")
+	a.exec("INSERT INTO orders VALUES (30, 'new', 1)")
+	b.exec("UPDATE orders SET item = 'of b' WHERE id = 7")
+	a.waitFlushes(3)
+	a.mustEnd()
+	r.makeAnew(a.cfg.Topic)
+	a.start()
+	b.start()
+	b.waitGap()
+	b.mustEnd()
+	b.acceptGap("a")
+	b.start()
+	b.waitReady()
+	a.waitReady()
+	warned := func() bool {
+		w := b.syncer.Status().Warnings
+		return len(w) == 1 && strings.Contains(w[0], "--acknowledge-warnings") && strings.Contains(w[0], "topic of a, shard 0")
+	}
+	eventually(t, "the gap is a warning", func() error {
+		if !warned() {
+			return fmt.Errorf("the warnings are %q", b.syncer.Status().Warnings)
+		}
+		return nil
+	})
+	for range 5 { // commits later than the deletes, which let tombstones go
+		a.exec("UPDATE orders SET n = n + 1 WHERE id = 10")
+		r.waitRows("SELECT (SELECT n FROM orders WHERE id = 10) > 0", "\"1\" \n")
+		a.waitFlushes(2)
+	}
+	v := r.verifier()
+	if result := r.compare(v); result.Equal == nil || *result.Equal {
+		t.Errorf("before the seed: %+v", result)
+	}
+	r.seed(v, "b", "a")
+	r.waitSettled()
+	r.waitEqual(all)
+	if got := b.rows("SELECT COUNT(*) FROM orders WHERE id < 5 OR item IN ('while b was away', 'of b', 'new')"); got != "\"3\" \n" {
+		t.Errorf("b has %s of these rows", got)
+	}
+	if result := r.compare(v); result.Equal == nil || !*result.Equal {
+		t.Errorf("after the seed: %+v", result)
+	}
+	if !warned() {
+		t.Error("the warning has gone by itself")
+	}
+}
