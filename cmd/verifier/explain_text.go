@@ -210,6 +210,8 @@ func historyText(x *verify.Explanation, all, colors bool) string {
 		h := &x.History[i]
 		fmt.Fprintf(&out, "%s  %s won over %s\n", h.ID, versionText(h.Winner), versionText(h.Loser))
 		switch {
+		case h.Omitted == "large":
+			fmt.Fprintf(&out, "    lost: a large row; verifier repair --restore %s shows it, and how to bring it back\n", h.ID)
 		case h.Lost == nil:
 			fmt.Fprintf(&out, "    what lost was not kept: %s\n", h.Omitted)
 		default:

@@ -102,11 +102,12 @@ const maxAnswerBytes = 128 << 20
 
 // send asks a question, nil for none, and reads the answer.
 func send[T any](ctx context.Context, c *Client, method, path string, question any) (*T, error) {
+	at, _, _ := strings.Cut(c.base+path, "?") // a question may hold a row's key, which is nothing for logs
 	var body io.Reader = http.NoBody
 	if question != nil {
 		b, err := json.Marshal(question)
 		if err != nil {
-			return nil, fmt.Errorf("asking %s%s: %w", c.base, path, err)
+			return nil, fmt.Errorf("asking %s: %w", at, err)
 		}
 		body = bytes.NewReader(b)
 	}
@@ -127,7 +128,7 @@ func send[T any](ctx context.Context, c *Client, method, path string, question a
 	}
 	response, err := c.http.Do(q) //nolint:gosec // as above
 	if err != nil {
-		return nil, fmt.Errorf("asking %s%s: %w", c.base, path, inner(err))
+		return nil, fmt.Errorf("asking %s: %w", at, inner(err))
 	}
 	defer func() { _ = response.Body.Close() }() // it has been read, or is of no interest
 	answer := io.LimitReader(response.Body, maxAnswerBytes)
@@ -141,11 +142,11 @@ func send[T any](ctx context.Context, c *Client, method, path string, question a
 		if err := json.NewDecoder(answer).Decode(&said); err != nil || said.Detail == "" {
 			said.Detail = response.Status
 		}
-		return nil, &RefusedError{URL: c.base + path, Status: response.StatusCode, Detail: said.Detail, foreign: ofLedger && theirs == ""}
+		return nil, &RefusedError{URL: at, Status: response.StatusCode, Detail: said.Detail, foreign: ofLedger && theirs == ""}
 	}
 	document := new(T)
 	if err := json.NewDecoder(answer).Decode(document); err != nil {
-		return nil, fmt.Errorf("the answer of %s%s cannot be read: %w", c.base, path, err)
+		return nil, fmt.Errorf("the answer of %s cannot be read: %w", at, err)
 	}
 	return document, nil
 }

@@ -77,7 +77,7 @@ type Conflict struct {
 	Loser   string     `json:"loser"`
 	Won     bool       `json:"won"`               // the region's own write did
 	Lost    *Image     `json:"lost"`              // what lost; nil: it was not kept
-	Omitted string     `json:"omitted,omitempty"` // why: too_large, not_there, unreadable
+	Omitted string     `json:"omitted,omitempty"` // why: too_large, not_there, unreadable; large: it was, ask for the plan of its restore
 }
 
 // Image is what a change makes of a row: its values, or that it is deleted.

@@ -40,6 +40,7 @@ const (
 	OmittedTooLarge   = "too_large"  // it would not fit into a statement
 	OmittedNotThere   = "not_there"  // the ledger knew of a row, but there was none
 	OmittedUnreadable = "unreadable" // no record can hold it
+	OmittedInList     = "large"      // it is kept, and too large for a list: ask for it alone
 )
 
 // keptLoser is a row of meridian.conflicts before it has an id.

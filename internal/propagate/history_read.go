@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"meridian/internal/row"
 )
@@ -26,12 +27,16 @@ type KeptConflict struct {
 	Record  []byte // of what has lost, see bus.Record.Marshal; empty: see Omitted
 }
 
-const selectConflicts = "SELECT `id`, DATE_FORMAT(`decided_at`, '%Y-%m-%dT%H:%i:%s.%fZ'), `source`, `shard`, `bus_offset`, `table_name`, `row_key`, " +
-	"`winner_time`, `winner_region`, `loser_time`, `loser_region`, `omitted`, `record` FROM `meridian`.`conflicts` WHERE "
+// mostInList is how many bytes a record has at most that is shown in a list.
+const mostInList = 512 << 10
 
-// Conflicts gives the newest conflicts of a row, the newest first.
+// selectConflicts takes the largest number of bytes that a record may have first.
+const selectConflicts = "SELECT `id`, DATE_FORMAT(`decided_at`, '%Y-%m-%dT%H:%i:%s.%fZ'), `source`, `shard`, `bus_offset`, `table_name`, `row_key`, " +
+	"`winner_time`, `winner_region`, `loser_time`, `loser_region`, IF(`bytes` > ?, '" + OmittedInList + "', `omitted`), IF(`bytes` > ?, '', `record`) FROM `meridian`.`conflicts` WHERE "
+
+// Conflicts gives the newest conflicts of a row, the newest first, those that are too large for a list without their records.
 func (t *MySQLTarget) Conflicts(ctx context.Context, table string, key row.Key, most int) ([]KeptConflict, error) {
-	list, err := t.conflicts(ctx, selectConflicts+"`table_name` = ? AND `row_key` = ? ORDER BY `id` DESC LIMIT ?", table, []byte(key), most)
+	list, err := t.conflicts(ctx, selectConflicts+"`table_name` = ? AND `row_key` = ? ORDER BY `id` DESC LIMIT ?", mostInList, mostInList, table, []byte(key), most)
 	if err != nil {
 		return nil, fmt.Errorf("reading the conflicts of a row of %s: %w", table, err)
 	}
@@ -40,7 +45,7 @@ func (t *MySQLTarget) Conflicts(ctx context.Context, table string, key row.Key, 
 
 // Conflict gives one conflict. ErrNoConflict if it is not there.
 func (t *MySQLTarget) Conflict(ctx context.Context, id uint64) (*KeptConflict, error) {
-	list, err := t.conflicts(ctx, selectConflicts+"`id` = ?", id)
+	list, err := t.conflicts(ctx, selectConflicts+"`id` = ?", math.MaxUint32, math.MaxUint32, id)
 	if err != nil {
 		return nil, fmt.Errorf("reading conflict %d: %w", id, err)
 	}

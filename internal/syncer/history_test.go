@@ -201,6 +201,19 @@ func TestHistory_IsNotKeptWhenItIsSwitchedOff(t *testing.T) {
 	b.wantConflicts()
 }
 
+// A row that is too large for a list is named in it, and given alone.
+func TestHistory_ListsALargeRowWithoutItsValues(t *testing.T) {
+	d := newDirectly(t)
+	d.fillHistory(1, 600<<10, 0)
+	list, err := d.Conflicts(t.Context(), "t", "k", 10)
+	if err != nil || len(list) != 1 || list[0].Omitted != propagate.OmittedInList || len(list[0].Record) != 0 {
+		t.Fatalf("%d in the list, %v", len(list), err)
+	}
+	if one, err := d.Conflict(t.Context(), list[0].ID); err != nil || one.Omitted != "" || len(one.Record) != 600<<10 {
+		t.Errorf("alone: %v", err)
+	}
+}
+
 // fillHistory puts entries into a history: of so many bytes each, the first `old` of them two hours old.
 func (d *directly) fillHistory(rows, bytes, old int) {
 	d.t.Helper()
