@@ -125,8 +125,11 @@ func TestTombstones_StayWhileARegionHasAWarning(t *testing.T) {
 	}
 	a.exec("INSERT INTO orders VALUES (1, 'x', 1), (100, 'y', 1)")
 	a.exec("DELETE FROM orders WHERE id = 1")
-	r.waitSettled()
-	a.waitFlushes(4)
+	for range 5 {
+		collected()
+		r.waitSettled()
+		a.waitFlushes(2)
+	}
 	if n := collected(); n != 0 {
 		t.Errorf("%v tombstones went", n)
 	}
