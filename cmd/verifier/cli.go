@@ -8,6 +8,7 @@ import (
 
 	"meridian/internal/command"
 	"meridian/internal/config"
+	"meridian/internal/verify"
 )
 
 // commandLine is every command with its flags; each has a file of its own.
@@ -34,6 +35,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // tableFlag is for the commands that can be about some tables only.
 type tableFlag struct {
 	Table string `placeholder:"SCHEMA.TABLE" help:"Only this table; * stands for any run of letters (all that are replicated)."`
+}
+
+// unknown is the error that no region has such a table; nil: one has, or nobody can tell.
+func (f tableFlag) unknown(result *verify.Result) error {
+	if len(result.Tables) == 0 && len(result.Unreachable) == 0 && f.Table != "" {
+		return &command.UsageError{Text: fmt.Sprintf("--table: no region has a table %s", f.Table)}
+	}
+	return nil
 }
 
 // match tells of a "schema.table" whether it is meant.

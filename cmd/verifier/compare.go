@@ -49,8 +49,8 @@ func (c *compareCommand) Run(ctx context.Context, p *command.Process) error {
 	if err != nil {
 		return err
 	}
-	if len(result.Tables) == 0 && len(result.Unreachable) == 0 && c.Table != "" {
-		return &command.UsageError{Text: fmt.Sprintf("--table: no region has a table %s", c.Table)}
+	if err := c.unknown(result); err != nil {
+		return err
 	}
 	if c.JSON {
 		if !c.Rows {

@@ -311,6 +311,8 @@ func TestVerifier_RepairsByItselfWithinBounds(t *testing.T) {
 		t.Errorf("%v: %d repairs in the report", err, len(report.Repairs))
 	}
 	w.verifier("repair").want(t, command.ExitOK, "Nothing has drifted.", "")
+	w.verifier("repair", "--table", w.schema+".none").want(t, command.ExitUsage, "", "no region has a table "+w.schema+".none")
+	w.verifier("seed", "--into", "b", "--from", "a", "--table", w.schema+".none").want(t, command.ExitFailed, "", "nothing was seeded: a has no such table")
 	w.verifier("seed", "--into", "b", "--from", "a").want(t, command.ExitOK, "b has what a has: 0 rows and tombstones were sent", "")
 	w.verifier("seed", "--into", "b", "--from", "b").want(t, command.ExitUsage, "", "the same region")
 	w.verifier("seed", "--into", "b", "--from", "x").want(t, command.ExitUsage, "", "--from")

@@ -279,7 +279,7 @@ func TestRun_TriggersRunTwice(t *testing.T) {
 }
 
 func TestRun_EventsAreNamedWhereTheyAreActive(t *testing.T) {
-	db := testenv.Own(t, testenv.KindMariaDB, testenv.Args("--event-scheduler=ON"))
+	db := testenv.Own(t, testenv.KindMariaDB, testenv.Args("--event-scheduler=ON", "--max-allowed-packet=64M"))
 	schema := shop(t, db)
 	db.Exec("CREATE EVENT " + schema + ".nightly ON SCHEDULE EVERY 1 DAY STARTS '2099-01-01' DO DELETE FROM " + schema + ".orders")
 	db.Exec("CREATE EVENT " + schema + ".off ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM " + schema + ".orders")

@@ -139,6 +139,9 @@ func (s *seeding) pass(ctx context.Context) error {
 			tables = append(tables, table)
 		}
 	}
+	if len(tables) == 0 {
+		return fmt.Errorf("%w: %s has no such table", errSeed, s.o.From)
+	}
 	slices.Sort(tables)
 	for _, table := range tables {
 		donor := view.tables[table][s.o.From]
