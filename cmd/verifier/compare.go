@@ -49,7 +49,7 @@ func (c *compareCommand) Run(ctx context.Context, p *command.Process) error {
 	if err != nil {
 		return err
 	}
-	if err := c.unknown(result); err != nil {
+	if err = c.unknown(result); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -81,7 +81,7 @@ func (c *repairCommand) repair(ctx context.Context, v *verify.Verifier, match fu
 			}
 			return report, err
 		}
-		if err := c.unknown(result); err != nil {
+		if err = c.unknown(result); err != nil {
 			return nil, err
 		}
 		report.Plan, report.Unreachable, report.unproven = verify.MakePlan(result, o), result.Unreachable, len(result.Unproven)
