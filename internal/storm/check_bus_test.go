@@ -140,6 +140,10 @@ func (i *inspection) echoes() {
 	newest := map[string]map[rowName]row.Version{}
 	got, again := map[string]int{}, 0
 	for _, p := range i.records {
+		if i.w.repairs && p.kind == envelope.Repair && p.origin == p.region {
+			i.repaired(&p)
+			continue
+		}
 		v, id := p.version, changeName{p.region, p.gtid, p.ordinal}
 		if v.Region != p.region || p.origin != p.region || p.kind != envelope.Change {
 			i.reportRow("echo", p.at, fmt.Sprintf("%s/%d has at offset %d a %s of %s, version %s", topicOf(p.region), p.shard, p.offset, p.kind, p.origin, v))
@@ -177,7 +181,29 @@ func (i *inspection) echoes() {
 			i.report("count", fmt.Sprintf("%s has published %d changes, its clients have committed %d", region, got[region], wantCount[region]))
 		}
 	}
-	i.counts += fmt.Sprintf("%d records, %d of them published again; ", len(i.records), again)
+	i.counts += fmt.Sprintf("%d records, %d of them published twice, %d repairs; ", len(i.records), again, i.repairs)
+}
+
+// repaired checks that a row that was published again is, version and all, one that its writer's region has published.
+func (i *inspection) repaired(p *published) {
+	if i.originals == nil {
+		i.originals = map[rowVersion]uint64{}
+		for _, o := range i.records {
+			if o.kind == envelope.Change {
+				i.originals[rowVersion{o.at, o.version}] = o.digest
+			}
+		}
+	}
+	i.repairs++
+	if digest, ok := i.originals[rowVersion{p.at, p.version}]; !ok || digest != p.digest {
+		i.reportRow("invented", p.at, fmt.Sprintf("%s has published at %d/%d a repair of version %s that nobody wrote so", p.region, p.shard, p.offset, p.version))
+	}
+}
+
+// rowVersion is one version of one row.
+type rowVersion struct {
+	rowName
+	version row.Version
 }
 
 // provenance checks in every region that what was read has ended in exactly one way, and that all was read.

@@ -61,6 +61,9 @@ type inspection struct {
 	aside    int // changes that are parked or dead
 	lastWins int
 	servers  map[string]*mysqldb.Server
+
+	originals map[rowVersion]uint64 // digests of what was published first; see repaired
+	repairs   int
 }
 
 // most is how many problems of one kind are told.

@@ -38,6 +38,7 @@ type world struct {
 	bus     *process
 	regions []*region
 	history *history
+	repairs bool // rows are repaired in this one
 	busPort *servers.Port
 }
 

@@ -140,6 +140,7 @@ func (r *role) runSyncer(ctx context.Context) error {
 		}
 	})
 	inspect.Mount(mux.Handle, s.Inspector(), false)
+	inspect.MountMender(mux.Handle, s.Mender())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -70,8 +70,9 @@ func soak(t *testing.T) time.Duration {
 // storm is how one blows.
 type storm struct {
 	duration time.Duration
-	writers  int           // in each region
-	pace     time.Duration // of a writer's transactions
+	writers  int                       // in each region
+	pace     time.Duration             // of a writer's transactions
+	beside   func(ctx context.Context) // runs all the while; nil: compareThrough
 }
 
 // blow lets the writers and the chaos run, and settles.
@@ -92,7 +93,10 @@ func (w *world) blow(s storm, n uint64) {
 		}
 	}
 	var agents []*chaos
-	all.Go(func() { w.compareThrough(ctx) })
+	if s.beside == nil {
+		s.beside = w.compareThrough
+	}
+	all.Go(func() { s.beside(ctx) })
 	for k := range 2 {
 		c := &chaos{w: w, number: k, rand: rand.New(rand.NewPCG(n, uint64(100_000+k))), most: 1200 * time.Millisecond, did: map[string]int{}}
 		agents = append(agents, c)
