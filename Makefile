@@ -17,7 +17,7 @@ LDFLAGS := -X meridian/internal/command.version=$(VERSION) -X meridian/internal/
 
 # Packages tested at once: each starts servers of its own, and two cores carry two of them.
 TEST_PARALLEL ?= 2
-TEST_TIMEOUT  ?= 10m
+TEST_TIMEOUT  ?= 18m
 # What to test: make test PACKAGES=./internal/row/...
 PACKAGES      ?= ./...
 SOAK          ?= 30m
