@@ -19,6 +19,7 @@ import (
 	"meridian/internal/bus"
 	"meridian/internal/command"
 	"meridian/internal/config"
+	"meridian/internal/conflict"
 	"meridian/internal/inspect"
 	"meridian/internal/propagate"
 	"meridian/internal/retry"
@@ -68,9 +69,6 @@ func runSyncer(ctx context.Context, p *command.Process, o runOptions) (err error
 // what they are there to keep. A cache that is configured is only said to be left alone.
 func refuseUnbuilt(c *config.Config, logger *zap.Logger) error {
 	for _, rule := range c.Tables.Rules {
-		if rule.Conflict == config.ConflictReview {
-			return &command.UsageError{Text: fmt.Sprintf("%s: tables.rules: conflict: review is not in this version yet; only last_writer_wins is", c.Path)}
-		}
 		if rule.UniqueConflicts == config.UniqueNewestWins {
 			return &command.UsageError{Text: fmt.Sprintf("%s: tables.rules: unique_conflicts: newest_wins is not in this version yet; only park is", c.Path)}
 		}
@@ -134,6 +132,7 @@ func listenAdmin(ctx context.Context, p *command.Process, o runOptions, registry
 		inspect.MountScrub(server.Mount, s.Scrubber())
 		inspect.MountRows(server.Mount, s.Explainer(), true)
 		inspect.MountRestorer(server.Mount, s.Restorer())
+		inspect.MountReviews(server.Mount, s.Reviewer(), true)
 	}
 	return server, nil
 }
@@ -198,6 +197,15 @@ func (t replicated) Match(schema, table string) bool { return t.tables.Match(sch
 func (t replicated) VersionColumn(table string) string {
 	schema, name, _ := strings.Cut(table, ".")
 	return t.tables.Rule(schema, name).VersionColumn
+}
+
+// Rule implements syncer.Tables.
+func (t replicated) Rule(table string) conflict.Rule {
+	schema, name, _ := strings.Cut(table, ".")
+	if t.tables.Rule(schema, name).Conflict == config.ConflictReview {
+		return conflict.Review
+	}
+	return conflict.LastWriterWins
 }
 
 // tailerID is the server id under which a replica reads its database's binlog: the same at every start, so that the

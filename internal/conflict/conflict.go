@@ -14,6 +14,7 @@ const (
 	Write     Outcome = iota // newer than what is there: it is written
 	Duplicate                // the very write that is there
 	Lost                     // older than what is there: it changes nothing
+	Wait                     // a person decides: until then it neither changes anything nor is lost
 )
 
 // String gives the outcome's name, as metrics use it.
@@ -25,6 +26,8 @@ func (o Outcome) String() string {
 		return "duplicate"
 	case Lost:
 		return "lost"
+	case Wait:
+		return "review"
 	default:
 		return "unknown"
 	}
@@ -54,6 +57,8 @@ func (a Incoming) Merge(b Incoming) Incoming {
 type Have struct {
 	Known   bool        // there is an entry
 	Version row.Version // the entry's
+	// InReview: changes to the row wait here for a person's decision. Only the rule Review asks for it.
+	InReview bool
 }
 
 // Verdict is what Resolve decides.
@@ -85,8 +90,14 @@ func Resolve(here string, in Incoming, have Have) Verdict {
 // Rule is how a table's conflicts are decided.
 type Rule uint8
 
-// LastWriterWins lets the newest version win.
-const LastWriterWins Rule = 0
+// The rules.
+const (
+	// LastWriterWins lets the newest version win.
+	LastWriterWins Rule = iota
+	// Review lets a person decide where two writes did not see each other, and keeps everything back meanwhile that would
+	// overwrite the row.
+	Review
+)
 
 // Rules finds the rule of a table, named "schema.table".
 type Rules interface {
@@ -94,6 +105,14 @@ type Rules interface {
 }
 
 // Resolve applies the rule.
+//
+// Invariant of Review: what was written here stays until a person has decided, whatever comes. A change that saw the other
+// write, and not this one, would pass for a chain of writes against an older one that stands here: so what is newer waits
+// behind the first, too.
 func (r Rule) Resolve(here string, in Incoming, have Have) Verdict {
-	return Resolve(here, in, have) // the only rule so far
+	v := Resolve(here, in, have)
+	if r == Review && (v.Concurrent || have.InReview && v.Outcome == Write) {
+		v.Outcome = Wait
+	}
+	return v
 }

@@ -116,3 +116,20 @@ func TestResolve_TellsConflictsFromChains(t *testing.T) {
 		})
 	}
 }
+
+// Under review nothing that is written here is ever overwritten by what has not seen it, nor by anything at all once something
+// waits; what loses without having met anything is lost as ever, and so is what is here already.
+func TestReview_KeepsBackWhatWouldOverwriteUnseen(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := incoming().Draw(t, "in")
+		have := conflict.Have{Known: rapid.Bool().Draw(t, "known"), Version: version().Draw(t, "have"), InReview: rapid.Bool().Draw(t, "in review")}
+		newest, review := conflict.LastWriterWins.Resolve("a", in, have), conflict.Review.Resolve("a", in, have)
+		want := newest.Outcome
+		if newest.Concurrent || have.InReview && newest.Outcome == conflict.Write {
+			want = conflict.Wait
+		}
+		if review.Outcome != want || review.Concurrent != newest.Concurrent || newest.Outcome == conflict.Wait {
+			t.Fatalf("%+v over %+v: %v, want %v", in, have, review, want)
+		}
+	})
+}

@@ -39,6 +39,7 @@ type Explained struct {
 	Table   string   `json:"table"`
 	Key     []string `json:"key"`         // the primary key's values, as the row spells them
 	Columns []string `json:"key_columns"` // the primary key's, in its order
+	Ref     KeyRef   `json:"ref"`         // which row it is
 	Exists  bool     `json:"exists"`
 	Values  []Value  `json:"values,omitempty"` // by column, in the table's order
 	Digest  uint64   `json:"digest,string"`    // of the row; 0 where there is none

@@ -47,6 +47,7 @@ type Report struct {
 	Applied   []*Inbound
 	Conflicts []Conflict
 	Parks     []Park
+	Ended     map[string]uint64 // how many changes in review were superseded, by source
 }
 
 // ApplierConfig sets the bounds of the applier.
@@ -79,6 +80,7 @@ type Worker struct {
 	epoch  uint64
 	target Target
 	parked Parking
+	review Reviews
 	ledger Ledger
 	acks   Acknowledgements // nil where a stamp does not need to be acknowledged to be final (MySQL)
 	rules  conflict.Rules
@@ -105,6 +107,7 @@ type place struct {
 type WorkerDeps struct {
 	Target   Target
 	Parking  Parking
+	Reviews  Reviews
 	Ledger   Ledger
 	Acks     Acknowledgements
 	Rules    conflict.Rules
@@ -118,7 +121,7 @@ type WorkerDeps struct {
 // stands.
 func NewWorker(cfg ApplierConfig, shard int, epoch uint64, states map[string]State, d WorkerDeps) *Worker {
 	w := &Worker{
-		cfg: cfg, shard: shard, epoch: epoch, target: d.Target, parked: d.Parking, again: make(chan struct{}, 1), ledger: d.Ledger, acks: d.Acks, rules: d.Rules,
+		cfg: cfg, shard: shard, epoch: epoch, target: d.Target, parked: d.Parking, review: d.Reviews, again: make(chan struct{}, 1), ledger: d.Ledger, acks: d.Acks, rules: d.Rules,
 		watch: d.Observer, clock: d.Clock, log: d.Log, reach: d.Reached, state: map[string]*place{},
 	}
 	if w.reach == nil {

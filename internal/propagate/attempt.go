@@ -50,12 +50,29 @@ func (w *Worker) report(b *batch) {
 	d := b.decided
 	w.watch.Committed(Report{
 		Source: b.source, Shard: w.shard, Next: b.to, Counts: d.plan.Counts,
-		Applied: d.applied, Conflicts: d.conflicts, Parks: d.plan.Parks,
+		Applied: d.applied, Conflicts: d.conflicts, Parks: d.plan.Parks, Ended: d.plan.Ended,
 	})
 }
 
-func (w *Worker) decide(ctx context.Context, b *batch) (*decision, error) {
+// lookup gives what is known of the batch's rows. What the database says of reviews may be older than the ledger, or newer: a
+// transaction that ends them gives their rows a new version, too, and is noticed by that (validate).
+func (w *Worker) lookup(ctx context.Context, b *batch) ([]Known, error) {
 	known, err := w.ledger.Lookup(b.order)
+	if err != nil {
+		return nil, err
+	}
+	reviewed, err := w.review.InReview(ctx, b.order)
+	if err != nil || len(reviewed) == 0 {
+		return known, err
+	}
+	for i, at := range b.order {
+		known[i].InReview = reviewed[at]
+	}
+	return known, nil
+}
+
+func (w *Worker) decide(ctx context.Context, b *batch) (*decision, error) {
+	known, err := w.lookup(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +110,7 @@ func (w *Worker) writeAndValidate(ctx context.Context, tx Transaction, b *batch,
 		return err
 	}
 	w.reach("apply.fenced")
-	known, err := w.ledger.Lookup(b.order)
+	known, err := w.lookup(ctx, b)
 	if err != nil {
 		return err
 	}

@@ -20,12 +20,14 @@ type Known struct {
 	Suspect bool
 	// Sequence is that of the local write that made the entry; 0 when it is another region's or acknowledged.
 	Sequence uint64
+	// InReview: changes to the row wait here for a person's decision. The database says so, not the ledger.
+	InReview bool
 }
 
 // same tells whether two answers speak of the same state of the row. A write that has been acknowledged meanwhile is
 // still the same write.
 func (k Known) same(o Known) bool {
-	return k.Found == o.Found && k.Version == o.Version && k.Deleted == o.Deleted && k.Suspect == o.Suspect
+	return k.Found == o.Found && k.Version == o.Version && k.Deleted == o.Deleted && k.Suspect == o.Suspect && k.InReview == o.InReview
 }
 
 // candidate is the newest change to one row within a batch.
@@ -34,6 +36,7 @@ type candidate struct {
 	incoming conflict.Incoming
 	repeated bool        // read before, and no newer change to the row since
 	refused  *RefusedRow // the database does not take it: it is to be parked
+	repaired row.Version // the newest repair of the row in the batch: it counts even if a newer change stands for it
 }
 
 // batch is what was taken of one source, and what has been found out about it.
@@ -94,11 +97,14 @@ func (b *batch) add(it *Inbound, repeated bool) {
 	in := conflict.Incoming{Version: c.Version, Overwrote: c.Overwrote}
 	had := b.candidates[at]
 	if had == nil {
-		b.candidates[at] = &candidate{item: it, incoming: in, repeated: repeated}
+		had = &candidate{item: it, incoming: in, repeated: repeated}
+		had.repair(it.Message)
+		b.candidates[at] = had
 		b.order = append(b.order, at)
 		return
 	}
 	b.coalesced++
+	had.repair(it.Message)
 	switch {
 	case repeated:
 		in.Overwrote = had.incoming.Overwrote
@@ -129,6 +135,7 @@ type Conflict struct {
 	Winner row.Version
 	Loser  row.Version
 	Offset uint64 // of the change that came
+	Waits  bool   // nobody has won: a person decides. Winner is the newer one
 	// Values of neither row are here: logs never hold them.
 }
 
@@ -164,7 +171,7 @@ func (d *decision) again(id uint64) {
 
 func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place, c *candidate, k Known) {
 	change := c.item.Message.Change
-	verdict := rule.Resolve(here, c.incoming, conflict.Have{Known: k.Found, Version: k.Version})
+	verdict := c.judge(here, rule, k)
 	outcome := verdict.Outcome
 	kind := c.item.Message.Kind
 	if outcome == conflict.Duplicate && (kind == envelope.Repair || kind == envelope.Seed && k.Suspect) {
@@ -173,13 +180,15 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 	// What is published again was written long ago, and does not meet anything.
 	meets := verdict.Concurrent && kind == envelope.Change
 	if meets && !c.repeated {
-		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version, Offset: c.item.Offset}
-		if outcome == conflict.Write {
+		cf := Conflict{Table: at.Table, Key: at.Key, Winner: k.Version, Loser: change.Version, Offset: c.item.Offset, Waits: outcome == conflict.Wait}
+		if change.Version.Newer(k.Version) {
 			cf.Winner, cf.Loser = cf.Loser, cf.Winner
 		}
 		d.conflicts = append(d.conflicts, cf)
 	}
 	switch {
+	case outcome == conflict.Wait:
+		d.plan.Parks = append(d.plan.Parks, c.review(k, verdict.Concurrent))
 	case outcome == conflict.Duplicate:
 		d.plan.Counts.Duplicate++
 	case outcome == conflict.Lost:
@@ -199,6 +208,9 @@ func (b *batch) decideRow(d *decision, here string, rule conflict.Rule, at Place
 		d.plan.Written = append(d.plan.Written, Written{
 			Table: at.Table, Key: at.Key, Op: change.Op, Version: change.Version, Digest: change.Digest, Columns: change.Table.ColumnsID(),
 		})
+		if k.InReview {
+			d.plan.Ends = append(d.plan.Ends, Decided{at, change.Version})
+		}
 	}
 }
 

@@ -13,11 +13,17 @@ import (
 
 // park puts what is set aside beside the rows, in the transaction that moves the offset past it.
 func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
-	if len(p.Parks) == 0 && p.Unpark == 0 {
+	x.ended = ended{}
+	if len(p.Parks) == 0 && p.Unpark == 0 && len(p.Ends) == 0 {
 		return nil
 	}
 	if err := x.send(ctx); err != nil { // these are rare, and go one by one
 		return err
+	}
+	if p.Unpark != 0 { // first: it may be to wait at the same place for another reason now
+		if err := x.unpark(ctx, p.Unpark); err != nil {
+			return err
+		}
 	}
 	for i := range p.Parks {
 		p.Parks[i] = *p.Parks[i].within(x.target.server.MaxPacket)
@@ -25,10 +31,13 @@ func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
 			return err
 		}
 	}
-	if p.Unpark != 0 {
-		return x.unpark(ctx, p.Unpark)
+	if len(p.Ends) == 0 {
+		return nil
 	}
-	return nil
+	var err error
+	x.ended, err = endReviews(ctx, x.conn, p.Shard, p.Ends)
+	p.Ended = x.ended.bySource
+	return err
 }
 
 // unpark ends a parked change. It must be there: the place in the topic does not move with it, so nothing else tells that
@@ -57,12 +66,16 @@ const aroundRecord = 64 << 10
 //
 // Invariant: nothing stands in the way of what comes after, however large it is and however little the server takes.
 func (p *Park) within(maxPacket int) *Park {
-	if len(p.Record)+2*len(p.Key)+aroundRecord <= maxPacket {
+	if len(p.Record)+len(p.local)+2*len(p.Key)+aroundRecord <= maxPacket {
 		return p
 	}
 	kept := *p
+	kept.local = nil // the row stands in its table
+	if len(p.Record)+2*len(p.Key)+aroundRecord <= maxPacket {
+		return &kept
+	}
 	kept.Record = nil
-	if p.State != Rejected {
+	if p.State != Rejected && p.State != Review { // a person decides on that in any case
 		kept.State = Dead
 	}
 	where := fmt.Sprintf("it stands in the source's topic at offset %d as long as that keeps it", p.Offset)
@@ -88,8 +101,8 @@ type execer interface {
 
 func insertParked(ctx context.Context, e execer, source string, shard int, p *Park) error {
 	_, err := e.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `state`, `reason`, `detail`, `table_name`, `row_key`, "+
-		"`version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
-		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.record())
+		"`version_time`, `version_region`, `attempts`, `record`, `local_record`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+		source, shard, p.Offset, string(p.State), p.Reason, clip(p.Detail), p.Table, []byte(p.Key), p.Version.Time, p.Version.Region, p.record(), p.local)
 	if err != nil {
 		return fmt.Errorf("setting a change aside: %w", err)
 	}

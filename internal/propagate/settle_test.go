@@ -54,6 +54,8 @@ func (d *database) Due(context.Context, int, time.Time, int) ([]ParkedChange, er
 
 func (d *database) Refused(context.Context, uint64, ParkState, int, string, string) error { return nil }
 
+func (d *database) InReview(context.Context, []Place) (map[Place]bool, error) { return nil, nil }
+
 func (d *database) Lookup(places []Place) ([]Known, error) {
 	known := make([]Known, len(places))
 	for i := range known {
@@ -117,7 +119,7 @@ func (o *operation) Rollback(context.Context) {}
 
 func (d *database) worker() *Worker {
 	return NewWorker(ApplierConfig{Region: "a", BatchRows: 10, Match: func(string, string) bool { return true }, FenceTimeout: time.Second, Retry: retry.Policy{Base: time.Millisecond, Max: time.Second}}, 0, 1,
-		map[string]State{"b": d.state}, WorkerDeps{Target: d, Parking: d, Ledger: d, Rules: newest{}, Observer: d, Clock: retry.System{}, Log: zap.NewNop()})
+		map[string]State{"b": d.state}, WorkerDeps{Target: d, Parking: d, Reviews: d, Ledger: d, Rules: newest{}, Observer: d, Clock: retry.System{}, Log: zap.NewNop()})
 }
 
 // A COMMIT without an answer is carried out once, and what it did is counted and reported once, for what it was: whether

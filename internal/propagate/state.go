@@ -21,7 +21,8 @@ const (
 //	owner        one row per shard: the epoch of the process that owns it, and which rows its last adoption gave a new version
 //	             (batch, as in provenance). Every adoption begins with its update.
 //	parked       what could not be applied, known by its place in the source's topic, and what could not be published, at
-//	             offset 0 and known by own_change (changeID): kept until it can, or until a person decides.
+//	             offset 0 and known by own_change (changeID): kept until it can, or until a person decides. local_record is, for
+//	             a change in review, the row as it stood here.
 //	conflicts    the lost side of each conflict that was decided here, for a while: the change that came and lost, or the row
 //	             that was overwritten. omitted says why there is no record.
 func StateSchema() []string {
@@ -71,8 +72,10 @@ func StateSchema() []string {
 			"  `first_at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
 			"  `tried_at` TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),\n" +
 			"  `record` LONGBLOB NOT NULL,\n" +
+			"  `local_record` LONGBLOB,\n" +
 			"  PRIMARY KEY (`id`),\n" +
-			"  UNIQUE KEY `place` (`source`, `shard`, `bus_offset`, `own_change`)\n" +
+			"  UNIQUE KEY `place` (`source`, `shard`, `bus_offset`, `own_change`),\n" +
+			"  KEY `row` (`table_name`, `row_key`(255))\n" +
 			") ENGINE=InnoDB",
 		"CREATE TABLE IF NOT EXISTS `meridian`.`conflicts` (\n" +
 			"  `id` BIGINT UNSIGNED NOT NULL AUTO_INCREMENT,\n" +

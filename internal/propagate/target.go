@@ -115,8 +115,10 @@ type Plan struct {
 	Written     []Written
 	Writes      []Write
 	Parks       []Park
-	Losers      []Loser // of the conflicts that are decided with it
-	Unpark      uint64  // the id of the parked change that this transaction ends; 0: none
+	Losers      []Loser           // of the conflicts that are decided with it
+	Ends        []Decided         // rows whose reviews end with it
+	Ended       map[string]uint64 // how many that were, by source; known once it has run
+	Unpark      uint64            // the id of the parked change that this transaction ends; 0: none
 	// Looked: every row is Unknown, so its existence is found out under its lock. A duplicate of the primary key is then
 	// another table's, written by a trigger.
 	Looked bool
@@ -131,6 +133,11 @@ func (p *Plan) LocksGaps() bool {
 	for i := range p.Writes {
 		w := &p.Writes[i]
 		if w.Expect == Unknown || w.Change.Op == row.Delete && w.Expect == Absent {
+			return true
+		}
+	}
+	for i := range p.Parks {
+		if p.Parks[i].Here != nil { // it may be a deleted row that is kept as it stands
 			return true
 		}
 	}
@@ -173,6 +180,7 @@ const (
 	Parked   ParkState = "parked"   // it will be tried again
 	Waiting  ParkState = "waiting"  // for the table or the column that it needs
 	Dead     ParkState = "dead"     // it waits for a person
+	Review   ParkState = "review"   // it met a write that it had not seen, and waits for a person's decision
 	Rejected ParkState = "rejected" // a record that is no change of ours
 )
 
@@ -206,4 +214,7 @@ type Park struct {
 	Version row.Version
 	Digest  uint64 // of the row as the source saw it
 	Record  []byte // the whole record, see bus.Record.Marshal; empty where the server does not take it (within)
+	// Here is the row as it stands here, for a change in review: it is kept beside the change.
+	Here  *Loser
+	local []byte // its record; nil: none could be kept
 }

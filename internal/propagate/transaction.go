@@ -28,6 +28,7 @@ type mysqlTransaction struct {
 	lockGaps bool
 	packet   *mysqldb.Packet
 	plan     *Plan
+	ended    ended
 }
 
 // Begin implements Target. Nothing is sent yet.
@@ -51,6 +52,9 @@ func (x *mysqlTransaction) Run(ctx context.Context, p *Plan) (at mysqldb.Coordin
 		return at, err
 	}
 	if err = x.keepLosers(ctx, p); err != nil {
+		return at, err
+	}
+	if err = x.keepHere(ctx, p); err != nil {
 		return at, err
 	}
 	if err = x.write(ctx, p); err != nil {
@@ -168,6 +172,7 @@ func (x *mysqlTransaction) Commit(ctx context.Context) error {
 		if x.plan.Unpark != 0 {
 			x.target.forget(x.plan.Unpark)
 		}
+		x.target.forgetEnded(x.ended)
 		return nil
 	}
 	if mysqldb.Lost(err) {

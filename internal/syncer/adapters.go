@@ -8,7 +8,6 @@ import (
 
 	"meridian/internal/binlog"
 	"meridian/internal/checksum"
-	"meridian/internal/conflict"
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
 	"meridian/internal/retry"
@@ -49,12 +48,6 @@ func (l ledgerForApply) WaitPassed(ctx context.Context, at mysqldb.Coordinates) 
 	}
 	return err
 }
-
-// lastWriterWins is every table's rule so far.
-type lastWriterWins struct{}
-
-// Rule implements conflict.Rules.
-func (lastWriterWins) Rule(string) conflict.Rule { return conflict.LastWriterWins }
 
 // serverClock is the database as the pulse asks it.
 type serverClock struct {

@@ -75,7 +75,7 @@ func (i inspector) adopt(ctx context.Context, p *parts, shard int, u *part) erro
 	if err != nil {
 		return err
 	}
-	tx, err := p.target.Adopt(ctx)
+	tx, err := p.target.Adopt(ctx, shard, i.s.cfg.sourceNames())
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (i inspector) adopt(ctx context.Context, p *parts, shard int, u *part) erro
 	}
 	written := i.newVersions(u, before, found)
 	i.s.cfg.Reached("adopt.read")
-	at, err := tx.Record(ctx, shard, p.epochs[shard], written)
+	at, err := tx.Record(ctx, p.epochs[shard], written)
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,7 @@ func (i inspector) adopt(ctx context.Context, p *parts, shard int, u *part) erro
 		return err
 	}
 	i.s.cfg.Reached("adopt.committed")
+	i.s.countEnded(tx.Superseded())
 	i.s.cfg.Log.Info("rows that stand here were made the newest, as a person ordered", zap.Stringer("table", u.info), zap.Int("rows", len(written)))
 	if at, err = p.server.Coordinates(ctx, p.server.DB); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"meridian/internal/bus"
+	"meridian/internal/conflict"
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
 	"meridian/internal/retry"
@@ -82,6 +83,8 @@ type Tables interface {
 	Match(schema, table string) bool
 	// VersionColumn names the column that a table's versions are taken from; "" for none. table is "schema.table".
 	VersionColumn(table string) string
+	// Rule says how a table's conflicts are decided.
+	Rule(table string) conflict.Rule
 }
 
 // The defaults of what the configuration file does not name.

@@ -36,7 +36,7 @@ func (i inspector) Explain(ctx context.Context, table, key string) (*inspect.Exp
 	if err != nil {
 		return nil, err
 	}
-	x := &inspect.Explained{Region: i.s.cfg.Region, Replica: i.s.cfg.Replica, Table: info.String(), Shard: row.Shard(info.String(), at, i.s.cfg.Shards)}
+	x := &inspect.Explained{Ref: ref, Region: i.s.cfg.Region, Replica: i.s.cfg.Replica, Table: info.String(), Shard: row.Shard(info.String(), at, i.s.cfg.Shards)}
 	if !i.s.cfg.owned(x.Shard) {
 		return nil, fmt.Errorf("replica %d of %d of %s: %w", i.s.cfg.Replica, i.s.cfg.Replicas, i.s.cfg.Region, inspect.ErrNotOwned)
 	}

@@ -40,7 +40,7 @@ func (s *Syncer) showParked(counts []propagate.ParkedCount) {
 		switch labels := [2]string{c.Table, c.Reason}; c.State {
 		case propagate.Dead:
 			dead[labels] += float64(c.Count)
-		case propagate.Parked, propagate.Waiting:
+		case propagate.Parked, propagate.Waiting, propagate.Review:
 			parked[labels] += float64(c.Count)
 		case propagate.Rejected:
 		}

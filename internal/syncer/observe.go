@@ -32,6 +32,7 @@ func (o *observer) Committed(r propagate.Report) {
 			m.applied.WithLabelValues(r.Source, result).Add(float64(n))
 		}
 	}
+	o.s.countEnded(r.Ended)
 	now := o.s.cfg.Clock.Now()
 	reach := m.reach.WithLabelValues(r.Source, here)
 	for _, it := range r.Applied {
@@ -42,10 +43,13 @@ func (o *observer) Committed(r propagate.Report) {
 	}
 	for _, cf := range r.Conflicts {
 		// No log holds values of a row, and its key is made of some: the offset says which it is.
-		m.conflicts.WithLabelValues(cf.Table, cf.Winner.Region).Inc()
-		o.s.cfg.Log.Info("conflict: two regions wrote a row without seeing each other; the newer write stands",
-			zap.String("table", cf.Table), zap.Stringer("winner", cf.Winner), zap.Stringer("loser", cf.Loser), zap.String("source", r.Source),
-			zap.Int("shard", r.Shard), zap.Uint64("offset", cf.Offset))
+		winner, outcome := cf.Winner.Region, "conflict: two regions wrote a row without seeing each other; the newer write stands"
+		if cf.Waits {
+			winner, outcome = nobody, "conflict: two regions wrote a row without seeing each other; each keeps its own until a person decides (verifier review list)"
+		}
+		m.conflicts.WithLabelValues(cf.Table, winner).Inc()
+		o.s.cfg.Log.Info(outcome, zap.String("table", cf.Table), zap.Stringer("winner", cf.Winner), zap.Stringer("loser", cf.Loser), zap.Bool("waits", cf.Waits),
+			zap.String("source", r.Source), zap.Int("shard", r.Shard), zap.Uint64("offset", cf.Offset))
 	}
 	for i := range r.Parks {
 		p := &r.Parks[i]
@@ -55,6 +59,16 @@ func (o *observer) Committed(r propagate.Report) {
 	}
 	o.s.health.trouble(applyTrouble(r.Shard), nil)
 	o.s.health.count(&r)
+}
+
+// nobody is the winner of a conflict on which a person decides, in metrics.
+const nobody = "none"
+
+// countEnded counts what was in review and is superseded.
+func (s *Syncer) countEnded(bySource map[string]uint64) {
+	for source, n := range bySource {
+		s.cfg.Metrics.applied.WithLabelValues(source, "superseded").Add(float64(n))
+	}
 }
 
 // Retried implements propagate.Observer.

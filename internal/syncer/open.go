@@ -212,7 +212,7 @@ func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]pr
 			Region: c.Region, BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, TransactionBytes: c.TransactionSize, InboxBytes: c.InboxBytes,
 			MaxAttempts: c.MaxAttempts, RetryDelay: c.RetryDelay, FenceTimeout: c.FenceTimeout, Whole: c.Shards == 1, Retry: c.Retry, Match: c.Tables.Match,
 		}, shard, p.epochs[shard], sources, propagate.WorkerDeps{
-			Target: p.target, Parking: p.target, Ledger: ledgerForApply{p.ledger}, Acks: acks, Rules: lastWriterWins{},
+			Target: p.target, Parking: p.target, Reviews: p.target, Ledger: ledgerForApply{p.ledger}, Acks: acks, Rules: c.Tables,
 			Observer: &observer{s, p}, Clock: c.Clock, Log: c.Log, Reached: c.Reached,
 		})
 	}

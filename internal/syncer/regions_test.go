@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"meridian/internal/bus"
+	rules "meridian/internal/conflict"
 	"meridian/internal/mysqldb"
 	"meridian/internal/propagate"
 	"meridian/internal/retry"
@@ -50,11 +52,19 @@ type region struct {
 type tables struct {
 	schema   string
 	versions map[string]string
+	review   []string // the tables whose conflicts wait for a person
 }
 
 func (s tables) Match(schema, _ string) bool { return schema == s.schema }
 
 func (s tables) VersionColumn(table string) string { return s.versions[table] }
+
+func (s tables) Rule(table string) rules.Rule {
+	if slices.Contains(s.review, table) {
+		return rules.Review
+	}
+	return rules.LastWriterWins
+}
 
 var testPolicy = retry.Policy{Base: 5 * time.Millisecond, Max: 200 * time.Millisecond, Jitter: 0.5}
 

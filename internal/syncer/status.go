@@ -92,7 +92,7 @@ func (s *Syncer) Status() Status {
 	st.Headroom = s.view.room.Seconds()
 	for _, c := range s.view.parked {
 		switch c.State {
-		case propagate.Parked, propagate.Waiting:
+		case propagate.Parked, propagate.Waiting, propagate.Review:
 			st.Parked += c.Count
 		case propagate.Dead:
 			st.Dead += c.Count

@@ -28,6 +28,7 @@ type Explanation struct {
 	History   []Past                `json:"history"` // conflicts, the newest first
 
 	KeyColumns []string `json:"-"`
+	key        row.Key
 	Columns    []string `json:"-"` // of the rows, in the table's order, as far as the regions agree on one
 }
 
@@ -165,7 +166,7 @@ func explanation(table, key string, answers map[string]*inspect.Explained, faile
 		if len(x.KeyColumns) == 0 || a.Exists {
 			x.Table, x.Key, x.KeyColumns = a.Table, a.Key, a.Columns
 		}
-		x.Regions[region] = inPlace(a)
+		x.Regions[region], x.key = inPlace(a), row.Key(a.Ref.Key)
 		for _, v := range a.Values {
 			if !slices.Contains(x.Columns, v.Column) {
 				x.Columns = append(x.Columns, v.Column)

@@ -31,6 +31,8 @@ type PlannedRow struct {
 	Source string `json:"source"` // the region whose row the others get
 	Adopt  bool   `json:"adopt"`  // it gets a new version first, since its own would not win
 	Why    string `json:"why"`
+
+	above row.Version // what its new version has to be above, beside those that the regions have
 }
 
 // LeftRow is one row that is left as it is.
@@ -149,7 +151,7 @@ func (p *PlannedRow) order() inspect.Wanted {
 		Version: versionOf(p.Regions[p.Source].Version).String(), Deleted: p.Regions[p.Source].Deleted,
 	}
 	if p.Adopt {
-		newest := row.Version{}
+		newest := p.above
 		for _, r := range p.Regions {
 			if v := versionOf(r.Version); v.Newer(newest) {
 				newest = v

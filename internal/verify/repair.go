@@ -177,7 +177,11 @@ func (v *Verifier) await(ctx context.Context, done *Repaired) error {
 		for i := range result.Drift {
 			f := &result.Drift[i]
 			waiting[f.place].Detail = "it is on the bus, and has not been applied everywhere yet"
-			if f.Parked != "" {
+			switch f.Parked {
+			case "":
+			case inReview:
+				waiting[f.place].Detail = "it is on the bus, and has not been applied everywhere yet; or the row was written again meanwhile, and is in review"
+			default:
 				waiting[f.place].Detail = "a region's database does not take it: the change is " + f.Parked + " there"
 			}
 			delete(waiting, f.place)
@@ -197,6 +201,9 @@ func (v *Verifier) await(ctx context.Context, done *Repaired) error {
 		}
 	}
 }
+
+// inReview is the state of a parked change that waits for a person.
+const inReview = "review"
 
 // recheck compares some rows again, once. What is neither in Drift nor in Unproven is equal by now.
 func (v *Verifier) recheck(ctx context.Context, rows map[place]*RepairedRow) (*Result, error) {

@@ -56,7 +56,7 @@ const seedShards = 4
 // What is written meanwhile travels by itself.
 func (v *Verifier) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
 	began := v.Clock.Now()
-	s := &seeding{Verifier: v, o: o, began: began.UnixMicro(), done: &Seeded{Into: o.Into, From: o.From, Left: []Unproven{}}}
+	s := &seeding{Verifier: v, o: o, began: began.UnixMicro(), sent: map[place]string{}, done: &Seeded{Into: o.Into, From: o.From, Left: []Unproven{}}}
 	if o.Progress == nil {
 		s.o.Progress = func(SeedProgress) {}
 	}
@@ -88,7 +88,8 @@ type seeding struct {
 	o     SeedOptions
 	began int64 // microseconds; what is written later is no matter of this seed
 
-	mu      sync.Mutex // guards what follows; Progress is called under it
+	mu      sync.Mutex       // guards what follows; Progress is called under it
+	sent    map[place]string // with which version, after the first pass
 	at      SeedProgress
 	waiting uint64                // rows in this pass of which it is not known whether they are on their way
 	kept    map[place]*difference // what this pass leaves as it is
@@ -193,13 +194,16 @@ func (s *seeding) shard(ctx context.Context, at spot) error {
 		if donor == nil || target == nil {
 			return s.brokenOff(at, view)
 		}
-		wanted, waiting := s.lacking(donor, target)
+		wanted, stuck, waiting := s.lacking(at, donor, target)
 		if err := s.send(ctx, view, at, wanted); err != nil {
 			return err
 		}
 		s.report(func() {
 			s.waiting += waiting
 			s.note(at, donor, target)
+			for _, key := range stuck {
+				s.left(at, key, donor.entries[key].Label, fmt.Sprintf("it was sent twice, and %s has not applied it: its database refuses it, or the row is in review there (verifier explain, verifier review list)", s.o.Into))
+			}
 			s.at.Looked += uint64(len(donor.entries))
 			s.at.Sent = s.done.Sent
 			s.o.Progress(s.at)
@@ -220,8 +224,8 @@ func (s *seeding) report(change func()) {
 }
 
 // lacking gives the donor's entries that are to be sent: those that the target lacks or has an older version of, and after the first
-// pass only where it is proven that they are not on their way.
-func (s *seeding) lacking(donor, target *answered) (wanted []inspect.Wanted, waiting uint64) {
+// pass only where it is proven that they are not on their way. What has been sent again in vain is stuck: it is not sent for ever.
+func (s *seeding) lacking(at spot, donor, target *answered) (wanted []inspect.Wanted, stuck []row.Key, waiting uint64) {
 	why := lacks(target.at, donor.at, s.o.Into, s.o.From)
 	for key, e := range donor.entries {
 		have, version := target.entries[key], e.ParsedVersion()
@@ -232,11 +236,22 @@ func (s *seeding) lacking(donor, target *answered) (wanted []inspect.Wanted, wai
 		case s.done.Passed > 1 && version.Time > s.began: // it travels by itself
 		case s.done.Passed > 1 && why != "":
 			waiting++
+		case s.done.Passed > 1 && s.sentAgain(place{at.table, at.shard, key}, e.Version):
+			stuck = append(stuck, key)
 		default:
 			wanted = append(wanted, inspect.Wanted{KeyRef: e.KeyRef, Version: e.Version, Deleted: e.Deleted})
 		}
 	}
-	return wanted, waiting
+	return wanted, stuck, waiting
+}
+
+// sentAgain tells whether that version of a row has been sent after the first pass; from here on it has.
+func (s *seeding) sentAgain(at place, version string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.sent[at] == version
+	s.sent[at] = version
+	return before
 }
 
 // note tells of rows that seeding leaves as they are.
