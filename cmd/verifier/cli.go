@@ -22,6 +22,7 @@ type commandLine struct {
 	Seed    seedCommand    `cmd:"" help:"Fill a region from another one, while both are in use."`
 	Report  reportCommand  `cmd:"" help:"Tell what was compared, found and repaired over a period."`
 	Explain explainCommand `cmd:"" help:"Show one row in every region: value, version, digest, conflicts, parked changes."`
+	Review  reviewCommand  `cmd:"" help:"List the rows on which no rule decides, and decide on them."`
 	Version versionCommand `cmd:"" help:"Print version, commit and Go version."`
 }
 

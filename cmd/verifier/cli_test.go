@@ -87,7 +87,7 @@ tables: {include: ["shop.*"]}
 
 func TestHelp_OnEverythingWithAnExample(t *testing.T) {
 	var all strings.Builder
-	for _, name := range []string{"", "run", "compare", "scrub", "explain", "repair", "seed", "report", "version"} {
+	for _, name := range []string{"", "run", "compare", "scrub", "explain", "repair", "review list", "review resolve", "seed", "report", "version"} {
 		args := append(strings.Fields(name), "--help")
 		r := invoke(t, args...)
 		r.want(t, command.ExitOK, "Usage: verifier", "")

@@ -22,6 +22,7 @@ type regions struct {
 	cluster    verify.Cluster
 	explainers verify.Explainers
 	restorers  verify.Restorers
+	reviewers  verify.Reviewers
 	client     *http.Client
 }
 
@@ -31,12 +32,13 @@ func reach(c *config.Config) (*regions, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &regions{cluster: verify.Cluster{}, explainers: verify.Explainers{}, restorers: verify.Restorers{}, client: client}
+	r := &regions{cluster: verify.Cluster{}, explainers: verify.Explainers{}, restorers: verify.Restorers{}, reviewers: verify.Reviewers{}, client: client}
 	for _, p := range c.Processes(0) {
 		name, process := p.Region.Name, inspect.NewClient(p.URL, client, token)
 		r.cluster[name] = append(r.cluster[name], process)
 		r.explainers[name] = append(r.explainers[name], process)
 		r.restorers[name] = append(r.restorers[name], process)
+		r.reviewers[name] = append(r.reviewers[name], process)
 	}
 	return r, nil
 }
