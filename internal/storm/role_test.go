@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"meridian/internal/bus"
+	"meridian/internal/conflict"
 	"meridian/internal/inspect"
 	"meridian/internal/mysqldb"
 	"meridian/internal/retry"
@@ -59,6 +60,7 @@ type oneSchema string
 func (s oneSchema) Match(schema, _ string) bool { return schema == string(s) }
 
 func (oneSchema) VersionColumn(string) string { return "" }
+func (oneSchema) Rule(string) conflict.Rule   { return conflict.LastWriterWins }
 
 func newLogger() *zap.Logger {
 	cfg := zap.NewProductionEncoderConfig()
