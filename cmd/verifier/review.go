@@ -115,7 +115,7 @@ func (c *reviewResolveCommand) Run(ctx context.Context, p *command.Process) erro
 	if err != nil {
 		return err
 	}
-	if err := c.check(cfg); err != nil {
+	if err = c.check(cfg); err != nil {
 		return err
 	}
 	tables := tableFlag{Table: c.Table}

@@ -188,7 +188,8 @@ func (l *Ledger) postpone(index *bbolt.Bucket, keys [][]byte) error {
 }
 
 // mayGo checks what is this region's own affair: no newer entry waits in memory, the tailer has passed a later commit,
-// nothing holds it.
+// nothing holds it. And that a row is gone which nobody deleted, as far as the binlog knows, is a finding, no tombstone: without it
+// nobody would know that the row was here.
 func (l *Ledger) mayGo(place []byte, s slot, held func(string, row.Key) bool) bool {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -200,7 +201,7 @@ func (l *Ledger) mayGo(place []byte, s slot, held func(string, row.Key) bool) bo
 			return false
 		}
 	}
-	if l.latest.Load() <= s.time {
+	if l.latest.Load() <= s.time || s.flags&(flagSuspect|flagByDDL) != 0 {
 		return false
 	}
 	table := l.tables.names[binary.BigEndian.Uint32(place)]

@@ -140,3 +140,28 @@ func TestTombstone_GoesAfterAFailure(t *testing.T) {
 	}
 	c.goes(true, "the first time failed")
 }
+
+// A row that is gone without a delete is a finding. It looks like a tombstone, and does not go like one.
+func TestTombstone_OfARowThatNobodyDeletedStays(t *testing.T) {
+	c := newTombstones(t)
+	stamp(t, c.ledger, change(t, 2, 1, row.Insert), 60)
+	at := checksum.Place{Table: change(t, 2, 1, row.Insert).Table.String(), Key: change(t, 2, 1, row.Insert).Key}
+	was, had, err := c.ledger.Lookup([]checksum.Place{at})
+	if err != nil || !had[0] {
+		t.Fatal(err)
+	}
+	gone := checksum.Found{Columns: was[0].Columns, Generation: c.ledger.Generation(at.Table)}
+	if marked, err := c.ledger.Suspect(&checksum.Sighting{Place: at, Was: was[0], Had: true, Found: gone}, false); err != nil || !marked {
+		t.Fatal(marked, err)
+	}
+	c.cut(8)
+	c.allPass()
+	c.passCommit(200)
+	if _, err := c.collector.Collect(t.Context(), func(string, row.Key) bool { return false }); err != nil {
+		t.Fatal(err)
+	}
+	now, has, err := c.ledger.Lookup([]checksum.Place{at})
+	if err != nil || !has[0] || !now[0].Suspect || !now[0].Deleted {
+		t.Errorf("it is %+v, %v (%v)", now[0], has[0], err)
+	}
+}

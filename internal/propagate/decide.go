@@ -146,7 +146,7 @@ func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decisi
 		Counts: Counts{Read: b.read, Coalesced: b.coalesced, Rejected: uint64(len(b.rejects))},
 	}}
 	for i, at := range b.order {
-		b.decideRow(d, here, rules.Rule(at.Table), at, b.candidates[at], known[i])
+		b.decideRow(d, here, rules.Rule(at.Table), at, b.candidates[at], known[i]) //nolint:gosec // there is one for each place
 	}
 	if b.unpark != 0 {
 		d.again(b.unpark)

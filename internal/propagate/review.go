@@ -222,7 +222,7 @@ func (t *MySQLTarget) inReview(ctx context.Context, places []Place, found map[Pl
 	for _, p := range places {
 		args = append(args, p.Table, []byte(p.Key))
 	}
-	rows, err := t.server.DB.QueryContext(ctx, "SELECT DISTINCT `table_name`, `row_key` FROM `meridian`.`parked` WHERE `state` = ? AND (`table_name` = ? AND `row_key` = ?"+
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT DISTINCT `table_name`, `row_key` FROM `meridian`.`parked` WHERE `state` = ? AND (`table_name` = ? AND `row_key` = ?"+ //nolint:gosec // placeholders only
 		strings.Repeat(" OR `table_name` = ? AND `row_key` = ?", len(places)-1)+")", args...)
 	if err != nil {
 		return err

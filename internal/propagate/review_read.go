@@ -34,7 +34,7 @@ func (t *MySQLTarget) PendingReviews(ctx context.Context, shards []int, after ui
 	for _, s := range shards {
 		args = append(args, s)
 	}
-	rows, err := t.server.DB.QueryContext(ctx, "SELECT `id`, `source`, `shard`, `table_name`, `row_key`, `version_time`, `version_region`, "+
+	rows, err := t.server.DB.QueryContext(ctx, "SELECT `id`, `source`, `shard`, `table_name`, `row_key`, `version_time`, `version_region`, "+ //nolint:gosec // placeholders only
 		"DATE_FORMAT(`first_at`, '%Y-%m-%dT%H:%i:%s.%fZ'), `detail`, `record`, `local_record` FROM `meridian`.`parked` WHERE `state` = ? AND `id` > ? AND `shard` IN ("+
 		strings.Join(slices.Repeat([]string{"?"}, len(shards)), ", ")+") ORDER BY `id` LIMIT ?", append(args, most+1)...)
 	if err != nil {

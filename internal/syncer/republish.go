@@ -131,6 +131,9 @@ func newestSequence(entries []checksum.Entry) uint64 {
 // otherwise tells why a row must not be published under the wanted version; "": it may.
 func (u *order) otherwise(n int, before, now checksum.Entry, had, has bool, image []row.Value) string {
 	before.Sequence, now.Sequence = 0, 0 // a write that was acknowledged meanwhile is the same write
+	if had && !has && before.Deleted && !before.Suspect {
+		now, has = before, true // a tombstone that has gone meanwhile, since everybody has passed it
+	}
 	live := has && !now.Deleted
 	switch {
 	case had != has || before != now:

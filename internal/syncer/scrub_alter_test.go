@@ -30,6 +30,9 @@ func TestScrub_OutlivesWhatIsDoneToTables(t *testing.T) {
 	} {
 		a.exec(ddl)
 		a.exec("INSERT INTO orders (id, item) VALUES (?, 'after it')", 10_000+i)
+		if strings.Contains(ddl, "PRIMARY KEY") { // a key that is altered back before the first reading has noticed would pass for the old one
+			a.waitCovered("orders")
+		}
 	}
 	for range 3 {
 		a.waitCovered("orders")
