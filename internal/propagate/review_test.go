@@ -24,6 +24,15 @@ func ofB(offset uint64, kind envelope.Kind, at, over int64) Inbound {
 	return it
 }
 
+// judged decides on a batch of changes to one row, of which that is known.
+func (b *batch) judged(k Known) *decision {
+	known := make([]Known, len(b.order))
+	for i := range known {
+		known[i] = k
+	}
+	return b.decide("a", byPerson{}, known)
+}
+
 func TestReview_DecidesWhatWaits(t *testing.T) {
 	const change, repair, seed = envelope.Change, envelope.Repair, envelope.Seed
 	here := Known{Found: true, Version: row.Version{Time: 10, Region: "a"}}
@@ -54,7 +63,7 @@ func TestReview_DecidesWhatWaits(t *testing.T) {
 		{"seeded, and older", here, []Inbound{ofB(0, seed, 5, 0)}, "lost", 0},
 	} {
 		b := gather("b", tc.items, 0, 0, newRepeats())
-		d := b.decide("a", byPerson{}, []Known{tc.has})
+		d := b.judged(tc.has)
 		p := &d.plan
 		got, ends := "", int64(0)
 		switch c := p.Counts; {
@@ -85,11 +94,11 @@ func TestReview_WhatWasSentTwiceWaitsOnce(t *testing.T) {
 	first := gather("b", []Inbound{ofB(0, envelope.Change, 20, 5)}, 0, 0, recent)
 	again := gather("b", []Inbound{ofB(1, envelope.Change, 20, 5)}, 1, 0, recent)
 	has := Known{Found: true, Version: row.Version{Time: 10, Region: "a"}}
-	if d := first.decide("a", byPerson{}, []Known{has}); len(d.plan.Parks) != 1 || len(d.conflicts) != 1 || !d.conflicts[0].Waits {
+	if d := first.judged(has); len(d.plan.Parks) != 1 || len(d.conflicts) != 1 || !d.conflicts[0].Waits {
 		t.Fatalf("the first: %+v", d)
 	}
 	has.InReview = true
-	if d := again.decide("a", byPerson{}, []Known{has}); len(d.plan.Parks) != 0 || d.plan.Counts.Duplicate != 1 || len(d.conflicts) != 0 {
+	if d := again.judged(has); len(d.plan.Parks) != 0 || d.plan.Counts.Duplicate != 1 || len(d.conflicts) != 0 {
 		t.Errorf("the second: %+v", d)
 	}
 }
@@ -98,7 +107,7 @@ func TestReview_WhatWasSentTwiceWaitsOnce(t *testing.T) {
 func TestReview_WhatIsTriedAgainMayWaitForAPerson(t *testing.T) {
 	b := gather("b", []Inbound{ofB(0, envelope.Change, 20, 5)}, 0, 0, nil)
 	b.unpark = 7
-	d := b.decide("a", byPerson{}, []Known{{Found: true, Version: row.Version{Time: 10, Region: "a"}}})
+	d := b.judged(Known{Found: true, Version: row.Version{Time: 10, Region: "a"}})
 	if p := d.plan; p.Unpark != 7 || len(p.Parks) != 1 || p.Parks[0].State != Review || p.Counts != (Counts{}) {
 		t.Errorf("%+v", p)
 	}
