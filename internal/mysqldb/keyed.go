@@ -84,6 +84,16 @@ func (m *Mapping) ReadRows(dst []byte, images [][]row.Value, lock bool) (sql []b
 	return m.selectRows(dst, images, all, "")
 }
 
+// ReadShared is ReadRows with shared locks: it waits for whoever has written the rows and not committed, as a FOR UPDATE does, and
+// a server that is read-only allows it.
+func (m *Mapping) ReadShared(dst []byte, images [][]row.Value) (sql []byte, n int, err error) {
+	all := make([]int, len(m.target.Columns))
+	for i := range all {
+		all[i] = i
+	}
+	return m.selectRows(dst, images, all, " LOCK IN SHARE MODE")
+}
+
 func (m *Mapping) selectRows(dst []byte, images [][]row.Value, columns []int, suffix string) ([]byte, int, error) {
 	s := m.begin(dst, images)
 	s.sql = AppendSelectList(append(append(s.sql, "SELECT "...), m.hint...), m.target.Table, columns, "t.")

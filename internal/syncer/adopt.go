@@ -80,7 +80,7 @@ func (i inspector) adopt(ctx context.Context, p *parts, shard int, u *part) erro
 		return err
 	}
 	defer tx.Rollback()
-	found, err := i.readRows(ctx, p, tx.Queryer(), u.info, u.images)
+	found, err := i.readRows(ctx, p, tx.Queryer(), u.info, u.images, readForUpdate)
 	if err != nil {
 		return err
 	}

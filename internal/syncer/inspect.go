@@ -230,7 +230,7 @@ func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.Table
 		return nil, fmt.Errorf("reading rows of %s: %w", info, err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has only read
-	found, err := i.readRows(ctx, p, tx, info, images)
+	found, err := i.readRows(ctx, p, tx, info, images, (*mysqldb.Mapping).ReadShared)
 	if err != nil {
 		return nil, err
 	}
@@ -242,15 +242,23 @@ func (i inspector) lockedRows(ctx context.Context, p *parts, info *mysqldb.Table
 	return found, p.ledger.WaitPassed(ctx, at)
 }
 
+// reading makes the statement that reads rows under their locks.
+type reading func(m *mysqldb.Mapping, dst []byte, images [][]row.Value) (sql []byte, n int, err error)
+
+// readForUpdate reads rows that nobody else may even read under a lock until the transaction ends.
+func readForUpdate(m *mysqldb.Mapping, dst []byte, images [][]row.Value) ([]byte, int, error) {
+	return m.ReadRows(dst, images, true)
+}
+
 // readRows reads rows under their locks, in a transaction. They are what info says, as lockedRows has it.
-func (i inspector) readRows(ctx context.Context, p *parts, tx mysqldb.Queryer, info *mysqldb.TableInfo, images [][]row.Value) (map[row.Key][]row.Value, error) {
+func (i inspector) readRows(ctx context.Context, p *parts, tx mysqldb.Queryer, info *mysqldb.TableInfo, images [][]row.Value, read reading) (map[row.Key][]row.Value, error) {
 	m, err := mysqldb.NewKeyMapping(p.server.Flavor, info)
 	if err != nil {
 		return nil, err
 	}
 	found := map[row.Key][]row.Value{}
 	for len(images) > 0 {
-		query, n, failed := m.ReadRows(nil, images, true)
+		query, n, failed := read(m, nil, images)
 		if failed != nil {
 			return nil, failed
 		}
