@@ -101,6 +101,13 @@ func TestRepair_LeavesRowsThatNobodyElseKnowsOf(t *testing.T) {
 	if len(plan.Rows) != 0 || len(plan.Left) != 1 || !strings.Contains(plan.Left[0].Why, "verifier seed --from a") {
 		t.Errorf("%+v", plan)
 	}
+	// A person who names the region that is right is not told to do so.
+	plan = verify.MakePlan(r.waitDrift(r.verifier(), 1), verify.PlanOptions{From: "a", Confirmed: true})
+	if len(plan.Rows) != 1 || len(plan.Left) != 0 {
+		t.Fatalf("%+v", plan)
+	}
+	r.repair(r.verifier(), plan, verify.Mended)
+	r.waitEqual(all)
 }
 
 // While a region has lost something, nobody forgets what was deleted: it may have missed the delete.

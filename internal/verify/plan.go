@@ -80,7 +80,7 @@ func (f *Finding) plan(from string) (p PlannedRow, left string) {
 		if f.Winner == "" {
 			return p, "no rule says which region is right: look at the row (verifier explain), then `verifier repair --from REGION`, or `verifier review resolve`"
 		}
-		if f.unknown() {
+		if from == "" && f.unknown() {
 			return p, fmt.Sprintf("only %s has the row, and nobody knows whether the others have deleted it or never had it: "+
 				"`verifier seed --from %s --into REGION` copies such rows, `verifier repair --from REGION` says who is right", f.Winner, f.Winner)
 		}
