@@ -27,6 +27,9 @@ func (i inspector) Adopt(ctx context.Context, o inspect.Order) (*inspect.Mended,
 	if err != nil {
 		return nil, err
 	}
+	if err := errors.Join(u.unread...); err != nil {
+		return nil, fmt.Errorf("a key of the order is none of table %s: %w", u.info, err)
+	}
 	u.kind = envelope.Repair
 	for shard, part := range u.byShard(i.s.cfg.Shards) {
 		if err := i.adopt(ctx, p, shard, part); err != nil {

@@ -24,7 +24,8 @@ type order struct {
 	kind   envelope.Kind
 	rows   []inspect.Wanted
 	places []checksum.Place
-	images [][]row.Value // of the keys alone
+	images [][]row.Value // of the keys alone; nil: unread tells why
+	unread []error       // by row; see understand
 	wanted []row.Version
 
 	generation uint32 // the table's, from before the reading
@@ -44,15 +45,15 @@ func (i inspector) understand(ctx context.Context, p *parts, o inspect.Order) (*
 		if err := i.owned(row.Shard(at.Table, at.Key, i.s.cfg.Shards)); err != nil {
 			return nil, err
 		}
-		image, err := info.KeyValues(at.Key, w.Label)
-		if err != nil {
-			return nil, fmt.Errorf("a key of the order is none of table %s: %w", info, err)
-		}
+		// A key of text is known by its label, and a row that was gone before this region heard of it has none: one such row keeps
+		// nothing from the others.
+		image, unread := info.KeyValues(at.Key, w.Label)
 		version, err := row.ParseVersion(w.Version)
 		if err != nil {
 			return nil, fmt.Errorf("a row of the order for table %s: %w", info, err)
 		}
 		u.places, u.images, u.wanted = append(u.places, at), append(u.images, image), append(u.wanted, version)
+		u.unread = append(u.unread, unread)
 	}
 	return u, nil
 }
@@ -85,7 +86,7 @@ func (i inspector) republish(ctx context.Context, p *parts, u *order) (*inspect.
 		return nil, err
 	}
 	u.generation = p.ledger.Generation(u.info.String())
-	found, err := i.lockedRows(ctx, p, u.info, u.images)
+	found, err := i.lockedRows(ctx, p, u.info, u.readable())
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +121,17 @@ func (i inspector) republish(ctx context.Context, p *parts, u *order) (*inspect.
 	return answer, p.publisher.WaitAcknowledged(ctx, sequence)
 }
 
+// readable gives the keys that rows can be looked for by.
+func (u *order) readable() [][]row.Value {
+	var list [][]row.Value
+	for n := range u.images {
+		if u.unread[n] == nil {
+			list = append(list, u.images[n])
+		}
+	}
+	return list
+}
+
 func newestSequence(entries []checksum.Entry) uint64 {
 	newest := uint64(0)
 	for _, e := range entries {
@@ -136,6 +148,8 @@ func (u *order) otherwise(n int, before, now checksum.Entry, had, has bool, imag
 	}
 	live := has && !now.Deleted
 	switch {
+	case u.unread[n] != nil:
+		return "the ledger does not know how the key is spelled: " + u.unread[n].Error()
 	case had != has || before != now:
 		return "the row was written while it was read"
 	case now.Version != u.wanted[n]: // without an entry it is the baseline's

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/internal/inspect"
 	"meridian/internal/testenv"
 	"meridian/internal/verify"
 )
@@ -208,4 +209,57 @@ func TestGap_IsMendedByASeed(t *testing.T) {
 	if !warned() {
 		t.Error("the warning has gone by itself")
 	}
+}
+
+// A tombstone of a row that was gone before its region heard of it has no label: its key of text cannot be read, and it keeps
+// nothing else from being sent.
+func TestSeed_IsNotStoppedByATombstoneWithoutALabel(t *testing.T) {
+	r := newRegions(t, 1, testenv.KindMySQL, testenv.KindMySQL)
+	r.exec(namesDDL)
+	a, b := r.list[0], r.list[1]
+	b.exec("INSERT INTO names VALUES ('Zoë', 1), ('anna', 2)")
+	r.start()
+	for _, g := range r.list {
+		g.waitScanned("names")
+	}
+	tx, err := a.open().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{"INSERT INTO names VALUES ('ghost', 1)", "DELETE FROM names WHERE name = 'ghost'"} {
+		if _, err = tx.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err = tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	r.waitSettled()
+	entries, err := b.syncer.Inspector().Entries(t.Context(), inspect.EntriesQuestion{Table: r.schema + ".names", Buckets: allBuckets()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := inspect.Order{Table: r.schema + ".names", As: inspect.AsSeed}
+	for _, e := range entries.Entries {
+		order.Rows = append(order.Rows, inspect.Wanted{KeyRef: e.KeyRef, Version: e.Version, Deleted: e.Deleted})
+	}
+	done, err := b.syncer.Mender().Republish(t.Context(), order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := map[string]int{}
+	for _, row := range done.Rows {
+		outcomes[row.Outcome]++
+	}
+	if outcomes[inspect.Published] != 2 || outcomes[inspect.Changed] != 1 {
+		t.Errorf("%+v", done)
+	}
+}
+
+func allBuckets() []int {
+	list := make([]int, inspect.MaxBuckets)
+	for b := range list {
+		list[b] = b
+	}
+	return list
 }

@@ -239,7 +239,11 @@ func (s *seeding) lacking(at spot, donor, target *answered) (wanted []inspect.Wa
 		case s.done.Passed > 1 && s.sentAgain(place{at.table, at.shard, key}, e.Version):
 			stuck = append(stuck, key)
 		default:
-			wanted = append(wanted, inspect.Wanted{KeyRef: e.KeyRef, Version: e.Version, Deleted: e.Deleted})
+			w := inspect.Wanted{KeyRef: e.KeyRef, Version: e.Version, Deleted: e.Deleted}
+			if len(w.Label) == 0 && have != nil {
+				w.Label = have.Label // a delete of a row that was never here tells of its key's weights only
+			}
+			wanted = append(wanted, w)
 		}
 	}
 	return wanted, stuck, waiting
