@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"meridian/internal/inspect"
@@ -134,8 +135,21 @@ func tooMuch(t *TableResult, drift []Finding, maxRows int) string {
 	case empty != "" && rows > 0 && !onlyExtra(t.Table, drift):
 		return fmt.Sprintf("the table is empty in %s: was it truncated there?", empty)
 	default:
-		return ""
+		return byDDL(t.Table, drift)
 	}
+}
+
+// byDDL tells in which region a DDL statement removed or brought rows of a table: that was meant, there at least. Rows that were
+// written since, or a scrub that is not through yet, make it look like few.
+func byDDL(table string, drift []Finding) string {
+	for i := range drift {
+		for _, region := range slices.Sorted(maps.Keys(drift[i].Regions)) {
+			if drift[i].Table == table && drift[i].Regions[region].ByDDL {
+				return fmt.Sprintf("a DDL statement has changed rows in %s: was the table truncated there?", region)
+			}
+		}
+	}
+	return ""
 }
 
 // onlyExtra tells whether all that differs in a table are rows that should not be there: that a table is empty elsewhere is as it
