@@ -1,11 +1,16 @@
 package syncer
 
 import (
+	"context"
 	"reflect"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"meridian/internal/binlog"
+	"meridian/internal/envelope"
 	"meridian/internal/mysqldb"
+	"meridian/internal/propagate"
 	"meridian/internal/row"
 )
 
@@ -66,5 +71,28 @@ func TestInterrupted_TwiceWithinATransactionStaysWithinIt(t *testing.T) {
 	}
 	if _, ok := b.ledger.Frozen(); ok {
 		t.Error("a cut was made within a transaction, with the place of the one before")
+	}
+}
+
+// A row that could not be put on the bus, since whoever ordered it has gone while too much waited, takes no number: a flush would wait
+// for it until the next local change.
+func TestRepublish_TakesNoNumberForWhatIsNotPut(t *testing.T) {
+	b := newBench(t)
+	defer func() { _ = b.ledger.Close() }() // nobody publishes here
+	b.publisher = propagate.NewPublisher(propagate.PublisherConfig{Topic: "a", Shards: []int{0, 1}}, map[int]int64{}, propagate.PublisherDeps{})
+	b.capture.publisher, b.capture.log = b.publisher, zap.NewNop() // with no memory for what waits
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	image := []row.Value{row.IntValue(1)}
+	key, err := b.table.Key(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &row.Change{Table: b.table, Op: row.Update, Key: key, After: image}
+	if _, err = b.capture.republish(gone, envelope.Repair, []*row.Change{c}); err == nil {
+		t.Fatal("it was put")
+	}
+	if err = b.publisher.WaitAcknowledged(gone, b.capture.sequence); err != nil {
+		t.Errorf("change %d is waited for, which nobody has: %v", b.capture.sequence, err)
 	}
 }

@@ -199,7 +199,10 @@ func (c *Capture) republish(ctx context.Context, kind envelope.Kind, changes []*
 	if len(out) > 0 {
 		c.log.Info("rows are published again", zap.Stringer("as", kind), zap.Stringer("table", changes[0].Table), zap.Int("rows", len(out)))
 	}
-	return c.sequence, c.publisher.Put(ctx, out...)
+	if err = c.publisher.Put(ctx, out...); err != nil {
+		c.sequence -= uint64(len(out)) // all or nothing was put: a number that nobody has would be waited for by every flush
+	}
+	return c.sequence, err
 }
 
 // Writable implements inspect.Mender.
