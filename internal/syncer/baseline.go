@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -106,12 +107,13 @@ func (b *baseline) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tables = slices.DeleteFunc(tables, func(t mysqldb.TableName) bool { return !b.cfg.Tables.Match(t.Schema, t.Name) })
 	there := map[string]bool{}
 	for _, t := range tables {
-		if !b.cfg.Tables.Match(t.Schema, t.Name) {
-			continue
-		}
 		there[t.String()] = true
+	}
+	b.shown.list(there)
+	for _, t := range tables {
 		err := b.table(ctx, t)
 		switch {
 		case err == nil:
@@ -187,6 +189,7 @@ func (b *baseline) resume(ctx context.Context, name mysqldb.TableName) (*tableSc
 		return nil, err
 	}
 	if len(s.info.PrimaryKey) == 0 {
+		b.shown.leaveOut(name.String())
 		return nil, nil // check refuses it; it is not replicated
 	}
 	if key := s.info.KeyID(); s.at.Key != key {

@@ -23,7 +23,27 @@ type ScanProgress struct {
 type scanProgress struct {
 	mu     sync.Mutex
 	tables map[string]*ScanProgress
+	listed bool // it is known which tables there are
 	looked bool // all tables have been looked for once
+}
+
+// list shows tables that nobody has begun to read as not read: until their turn comes nobody may take them for none.
+func (p *scanProgress) list(tables map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for table := range tables {
+		if p.tables[table] == nil {
+			p.tables[table] = &ScanProgress{Table: table}
+		}
+	}
+	p.listed = true
+}
+
+// leaveOut forgets a table that is not read.
+func (p *scanProgress) leaveOut(table string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.tables, table)
 }
 
 // show notes how far a scan is.
@@ -73,6 +93,13 @@ func (b *baseline) Progress() []ScanProgress {
 	}
 	slices.SortFunc(list, func(a, b ScanProgress) int { return strings.Compare(a.Table, b.Table) })
 	return list
+}
+
+// knowsTables tells whether Progress has all tables that there are.
+func (b *baseline) knowsTables() bool {
+	b.shown.mu.Lock()
+	defer b.shown.mu.Unlock()
+	return b.shown.listed
 }
 
 // lookedAround tells whether all tables have been looked for: one that is in no progress then is gone.

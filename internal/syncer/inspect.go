@@ -48,6 +48,9 @@ func (i inspector) Overview(context.Context) (*inspect.Overview, error) {
 		return nil, err
 	}
 	c := &i.s.cfg
+	if !p.baseline.knowsTables() {
+		return nil, fmt.Errorf("%s has not looked yet which tables there are: %w", c.Region, inspect.ErrNotReady)
+	}
 	o := &inspect.Overview{Region: c.Region, Replica: c.Replica, Reasons: i.s.Reasons(), Shards: c.Shards, Owned: c.ownedShards(), Tables: []inspect.Table{}}
 	scanned := map[string]bool{}
 	for _, t := range p.baseline.Progress() {
