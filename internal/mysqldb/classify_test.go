@@ -327,7 +327,7 @@ func TestClassify_ARowThatIsLargerThanAPacket(t *testing.T) {
 			t.Fatal(err)
 		}
 		query, n, err := m.InsertRows(nil, [][]row.Value{
-			{row.IntValue(1), row.TextValue(strings.Repeat("x", small.MaxPacket))}, {row.IntValue(2), row.NullValue()}})
+			{row.IntValue(1), row.TextValue(strings.Repeat("x", small.MaxPacket()))}, {row.IntValue(2), row.NullValue()}})
 		if err != nil || n != 1 {
 			t.Fatal(n, err)
 		}

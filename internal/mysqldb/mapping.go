@@ -80,7 +80,7 @@ func (e *KeyMismatchError) Error() string {
 func (s *Server) Mapping(target *TableInfo, source *row.Table) (*Mapping, error) {
 	m, err := NewMapping(s.Flavor, target, source)
 	if err == nil {
-		m.Limit(DefaultStatementRows, min(DefaultStatementBytes, s.MaxPacket/2)) // half: what stands around the rows counts, too
+		m.Limit(DefaultStatementRows, min(DefaultStatementBytes, s.MaxPacket()/2)) // half: what stands around the rows counts, too
 	}
 	return m, err
 }

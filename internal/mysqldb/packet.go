@@ -27,7 +27,7 @@ type answer struct {
 // Packet makes an empty packet for one of the server's connections.
 func (s *Server) Packet() *Packet {
 	const header = 1 << 10 // more than what stands around the text
-	return &Packet{most: s.MaxPacket - header}
+	return &Packet{most: s.MaxPacket() - header}
 }
 
 // Len is how many bytes the statements have that wait to be sent.

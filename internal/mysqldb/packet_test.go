@@ -151,15 +151,15 @@ func TestPacket_FitsWhatTheServerTakes(t *testing.T) {
 	b := newBench(t, kinds[0])
 	server := b.open(mysqldb.Config{Packets: true})
 	p := server.Packet()
-	if p.Fits(server.MaxPacket) || p.Holds(server.MaxPacket) {
+	if p.Fits(server.MaxPacket()) || p.Holds(server.MaxPacket()) {
 		t.Error("a packet may be as large as what the server takes, without what stands around it")
 	}
 	p.Do("SELECT 1")
-	if p.Fits(server.MaxPacket - p.Len()) {
+	if p.Fits(server.MaxPacket() - p.Len()) {
 		t.Error("a packet may be larger than the server takes")
 	}
 	var h heard
-	long := []byte("SELECT LEFT('" + strings.Repeat("x", server.MaxPacket-(4<<10)) + "', 1)")
+	long := []byte("SELECT LEFT('" + strings.Repeat("x", server.MaxPacket()-(4<<10)) + "', 1)")
 	if !p.Fits(len(long)) {
 		t.Fatal("a packet is smaller than need be")
 	}

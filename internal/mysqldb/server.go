@@ -73,10 +73,10 @@ type Server struct {
 	Flavor  Flavor
 	Version string // as the server says it: "9.7.0", "11.8.3-MariaDB-…"
 	// ID tells this server from every other: server_uuid on MySQL, server_id@hostname:port on MariaDB.
-	ID        string
-	ServerID  uint32 // server_id
-	MaxPacket int    // max_allowed_packet in bytes: no statement may be longer
+	ID       string
+	ServerID uint32 // server_id
 
+	session     *connector
 	version     [3]int
 	statusQuery string
 	now         func() time.Time
@@ -105,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Server, error) {
 	if err = db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to %s as %q: %w", c.Address, c.User, err), db.Close())
 	}
-	s, err := newServer(session.identity(), &c, db)
+	s, err := newServer(session, &c, db)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -147,9 +147,9 @@ func (c *Config) driverConfig() *mysql.Config {
 	return d
 }
 
-func newServer(id identity, c *Config, db *sql.DB) (*Server, error) {
-	s := &Server{DB: db, Address: c.Address, Version: id.version, ID: id.id(), ServerID: id.serverID,
-		MaxPacket: id.maxPacket, now: c.Now}
+func newServer(session *connector, c *Config, db *sql.DB) (*Server, error) {
+	id := session.identity()
+	s := &Server{DB: db, Address: c.Address, Version: id.version, ID: id.id(), ServerID: id.serverID, session: session, now: c.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -168,6 +168,10 @@ func newServer(id identity, c *Config, db *sql.DB) (*Server, error) {
 	}
 	return s, nil
 }
+
+// MaxPacket is max_allowed_packet in bytes: no statement may be longer. It is the least that any connection has met so far, as an
+// administrator may lower it while the server runs.
+func (s *Server) MaxPacket() int { return s.session.identity().maxPacket }
 
 // AtLeast compares the server's version, within its flavor.
 func (s *Server) AtLeast(major, minor, patch int) bool {

@@ -33,7 +33,7 @@ func TestOpen_FixesTheSession(t *testing.T) {
 		if other := b.open(mysqldb.Config{}); other.ID != s.ID || s.ID == "" {
 			t.Errorf("the server is %q, and %q", s.ID, other.ID)
 		}
-		if s.ServerID != b.db.ServerID || s.MaxPacket < 1<<20 || (s.Flavor == mysqldb.MariaDB) != (b.db.Flavor == "mariadb") {
+		if s.ServerID != b.db.ServerID || s.MaxPacket() < 1<<20 || (s.Flavor == mysqldb.MariaDB) != (b.db.Flavor == "mariadb") {
 			t.Errorf("the server says of itself %+v", s)
 		}
 		if !s.AtLeast(8, 0, 0) || s.AtLeast(99, 0, 0) || (b.kind == testenv.KindMySQL80 && s.AtLeast(8, 0, 16)) {

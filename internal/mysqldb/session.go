@@ -109,7 +109,7 @@ type connector struct {
 	settings string
 
 	mu  sync.Mutex
-	met *identity // of the first connection
+	met *identity // of the first connection; maxPacket is the least of all
 }
 
 // identity is what a server says of itself.
@@ -178,6 +178,7 @@ func (c *connector) prepare(ctx context.Context, conn driver.Conn) error {
 	if was := c.met.id(); was != is.id() {
 		return &AnotherServerError{Address: c.address, Was: was, Is: is.id()}
 	}
+	c.met.maxPacket = min(c.met.maxPacket, is.maxPacket)
 	return nil
 }
 

@@ -120,7 +120,7 @@ func (l *Loser) tombstone() *row.Change {
 }
 
 // mostRecord bounds a record: in a statement it can have twice its bytes, and others stand beside it.
-func (x *mysqlTransaction) mostRecord() int { return x.target.server.MaxPacket / 4 }
+func (x *mysqlTransaction) mostRecord() int { return x.target.server.MaxPacket() / 4 }
 
 // overwritten reads the rows that lose, under their locks. A table that is not here, or into which the change cannot be
 // written, is passed over: write says so, and nothing is committed.

@@ -26,7 +26,7 @@ func (x *mysqlTransaction) park(ctx context.Context, p *Plan) error {
 		}
 	}
 	for i := range p.Parks {
-		p.Parks[i] = *p.Parks[i].within(x.target.server.MaxPacket)
+		p.Parks[i] = *p.Parks[i].within(x.target.server.MaxPacket())
 		if err := insertParked(ctx, x.conn, p.Source, p.Shard, &p.Parks[i]); err != nil {
 			return err
 		}

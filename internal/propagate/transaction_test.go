@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -291,6 +292,26 @@ func TestTransaction_SplitsWhatDoesNotFitIntoAPacket(t *testing.T) {
 	}
 }
 
+// An administrator may lower max_allowed_packet while the process runs: transactions on the connections made from then on keep to it.
+func TestTransaction_KeepsToAPacketThatWasMadeSmaller(t *testing.T) {
+	s := newSite(t, testenv.Shared(t, testenv.KindMySQL, "packets made smaller", testenv.Args("--max-allowed-packet=64M")))
+	s.db.Exec("SET GLOBAL max_allowed_packet = 65536")
+	s.target.server.DB.SetConnMaxLifetime(time.Nanosecond) // each transaction on a new connection
+	var writes []Write
+	for id := range int64(200) {
+		writes = append(writes, s.write(row.Insert, 100+id, fmt.Sprint(id)+strings.Repeat("x", 1000), Absent))
+	}
+	if err := s.apply(s.plan(writes...)); err != nil {
+		t.Errorf("rows that fit, together more than a packet: %v", err)
+	}
+	p := s.plan(s.write(row.Insert, 998, strings.Repeat("z", 65536), Absent))
+	p.Single = true
+	var refused *RefusedError
+	if err := s.apply(p); !errors.As(err, &refused) || len(refused.Rows) != 1 || refused.Rows[0].Reason != "too_large" {
+		t.Errorf("a row that is too large: %v", err)
+	}
+}
+
 // A connection whose transaction did not end well is not used again, and what the server has not committed is not there.
 func TestTransaction_ALostConnectionIsNotUsedAgain(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *site) {
@@ -425,7 +446,7 @@ func TestTransaction_KeepsWhatLosesAtTheCostOfOneRoundTrip(t *testing.T) {
 		}
 		older, newer := row.Version{Time: 1, Region: "a"}, row.Version{Time: 2, Region: "b"}
 		update, insert := s.write(row.Update, 1, "eins", Present), s.write(row.Insert, 4, "four", Absent)
-		large := &bus.Record{Value: make([]byte, s.target.server.MaxPacket/4)}
+		large := &bus.Record{Value: make([]byte, s.target.server.MaxPacket()/4)}
 		for _, c := range []struct {
 			what   string
 			writes []Write

@@ -17,7 +17,7 @@ func (t *MySQLTarget) TooLarge(ctx context.Context, shard int, m *envelope.Messa
 	c, id := m.Change, changeID(m)
 	park := Park{State: Dead, Detail: why.Error(), Table: c.Table.String(), Key: c.Key, Digest: c.Digest, Record: r.Marshal()}
 	t.remember([]Park{park}) // before it is there: until then its tombstone may not go either
-	kept := park.within(t.server.MaxPacket)
+	kept := park.within(t.server.MaxPacket())
 	_, err := t.server.DB.ExecContext(ctx, "INSERT INTO `meridian`.`parked` (`source`, `shard`, `bus_offset`, `own_change`, `state`, `reason`, `detail`, `table_name`, "+
 		"`row_key`, `version_time`, `version_region`, `attempts`, `record`) VALUES (?, ?, 0, ?, ?, 'too_large', ?, ?, ?, ?, ?, 1, ?) "+
 		"ON DUPLICATE KEY UPDATE `detail` = VALUES(`detail`), `version_time` = VALUES(`version_time`), `record` = VALUES(`record`)",
