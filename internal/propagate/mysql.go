@@ -48,6 +48,9 @@ func NewMySQLTarget(ctx context.Context, cfg MySQLTargetConfig) (*MySQLTarget, e
 	return t, nil
 }
 
+// MaxPacket is how many bytes the server takes in one statement.
+func (t *MySQLTarget) MaxPacket() int { return t.server.MaxPacket() }
+
 // Close closes the connections.
 func (t *MySQLTarget) Close() error { return t.server.Close() }
 

@@ -209,8 +209,10 @@ func (s *Syncer) join(p *parts, ends map[int]int64, states map[int]map[string]pr
 	}
 	for shard, sources := range states {
 		p.workers[shard] = propagate.NewWorker(propagate.ApplierConfig{
-			Region: c.Region, BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, TransactionBytes: c.TransactionSize, InboxBytes: c.InboxBytes,
-			MaxAttempts: c.MaxAttempts, RetryDelay: c.RetryDelay, FenceTimeout: c.FenceTimeout, Whole: c.Shards == 1, Retry: c.Retry, Match: c.Tables.Match,
+			Region: c.Region, BatchRows: c.BatchRows, BatchBytes: c.BatchBytes, InboxBytes: c.InboxBytes,
+			// The provenance names all rows of a transaction in one statement; their records are always larger than that.
+			TransactionBytes: min(c.TransactionSize, p.target.MaxPacket()),
+			MaxAttempts:      c.MaxAttempts, RetryDelay: c.RetryDelay, FenceTimeout: c.FenceTimeout, Whole: c.Shards == 1, Retry: c.Retry, Match: c.Tables.Match,
 		}, shard, p.epochs[shard], sources, propagate.WorkerDeps{
 			Target: p.target, Parking: p.target, Reviews: p.target, Ledger: ledgerForApply{p.ledger}, Acks: acks, Rules: c.Tables,
 			Observer: &observer{s, p}, Clock: c.Clock, Log: c.Log, Reached: c.Reached,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"meridian/internal/testenv"
@@ -96,4 +97,26 @@ func TestPacket_AChangeThatNeitherBusNorServerTakesDoesNotStopCapture(t *testing
 	if got := a.rows(kept); got != "\"dead\" \"too_large\" \"1\" \"0\" \n\"dead\" \"too_large\" \"0\" \"1\" \n" {
 		t.Errorf("kept are\n%s", got)
 	}
+}
+
+// A transaction that names more rows than the server takes in one statement is split, also where transactions are kept whole.
+func TestPacket_AWholeTransactionOfMoreRowsThanItNamesArrives(t *testing.T) {
+	r := newRegions(t, 1, testenv.KindMySQL, testenv.KindMySQL)
+	a, b := r.list[0], r.list[1]
+	b.limitPacket(1 << 20)
+	b.cfg.BatchBytes = 64 << 10
+	r.exec("CREATE TABLE orders (id VARCHAR(400) CHARACTER SET ascii COLLATE ascii_bin PRIMARY KEY, n INT)")
+	r.start()
+	var insert strings.Builder
+	insert.WriteString("INSERT INTO orders VALUES ('a', 0)")
+	for i := range 5000 {
+		fmt.Fprintf(&insert, ", ('%d%s', 0)", i, strings.Repeat("k", 300))
+	}
+	a.exec(insert.String())
+	eventually(t, "the rows arrive", func() error {
+		if got := b.rows("SELECT COUNT(*) FROM orders"); got != "\"5001\" \n" {
+			return errors.New(got)
+		}
+		return nil
+	})
 }
