@@ -95,6 +95,9 @@ func TestExplain_ExitsAsTheRegionsAnswer(t *testing.T) {
 	down := alike()
 	down["ap-south-1"] = nil
 	invoke(t, "explain", "shop.orders", "42", "--config", configured(t, down)).want(t, command.ExitFailed, "ap-south-1 did not answer: asking http://127.0.0.1:1", "")
+	invoke(t, "explain", "shop.orders", "42", "--config", configured(t, down)).want(t, command.ExitFailed, "did not answer. Those that did agree.\n", "")
+	nobody := map[string]*told{"us-east-1": nil, "eu-west-1": nil, "ap-south-1": nil}
+	invoke(t, "explain", "shop.orders", "42", "--config", configured(t, nobody)).want(t, command.ExitFailed, "us-east-1 did not answer.\n", "")
 	wrong := alike()
 	for _, r := range wrong {
 		r.err = &inspect.QuestionError{Detail: "there is no table shop.nowhere"}

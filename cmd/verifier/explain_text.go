@@ -161,7 +161,11 @@ func explainVerdict(x *verify.Explanation, colors bool) string {
 	down := x.Unreachable()
 	switch {
 	case x.Equal == nil:
-		return console.Paint("Nobody can tell", console.Yellow, colors) + " whether the row is the same everywhere: " + strings.Join(down, ", ") + " did not answer. Those that did agree."
+		verdict := console.Paint("Nobody can tell", console.Yellow, colors) + " whether the row is the same everywhere: " + strings.Join(down, ", ") + " did not answer."
+		if len(x.Regions)-len(down) > 1 {
+			verdict += " Those that did agree."
+		}
+		return verdict
 	case *x.Equal:
 		return console.Paint("The row is the same in all regions.", console.Green, colors)
 	}
