@@ -78,7 +78,8 @@ func (o *observer) Retried(source string, shard int, reason string, err error) {
 	}
 	o.s.cfg.Metrics.retries.WithLabelValues("apply", reason).Inc()
 	o.s.cfg.Log.Debug("an apply transaction is tried again", zap.String("source", source), zap.Int("shard", shard), zap.String("reason", reason), zap.Error(err))
-	if class := mysqldb.Classify(err); reason == mysqldb.Reason(err) && (class == mysqldb.Fatal || class == mysqldb.Denied) {
+	var row *propagate.RefusedError // which is set aside
+	if class := mysqldb.Classify(err); reason == mysqldb.Reason(err) && class != mysqldb.Transient && !errors.As(err, &row) {
 		o.s.health.trouble(applyTrouble(shard), err)
 		o.s.cfg.Log.Warn("the database does not let changes be applied, and a person has to look; trying again", zap.String("source", source), zap.Int("shard", shard), zap.Error(err))
 	}
