@@ -103,7 +103,9 @@ func (d *decoder) object(n *yaml.Node, path string, into reflect.Value) {
 			hint := "known here: " + strings.Join(known, ", ")
 			if word := nearest(key.Value, known); word != "" {
 				hint = fmt.Sprintf("did you mean %q?", word)
-				d.refused[join(path, fields[word].name)] = true // what was meant is here: it is not missing as well
+				if !hasKey(n, word) {
+					d.refused[join(path, fields[word].name)] = true // what was meant is here: it is not missing as well
+				}
 			}
 			d.fault(key.Line, path, "unknown key %q (%s)", key.Value, hint)
 			return
@@ -124,6 +126,16 @@ func (d *decoder) object(n *yaml.Node, path string, into reflect.Value) {
 			d.refused[join(path, f.name)] = true
 		}
 	})
+}
+
+// hasKey tells whether a mapping itself has the key.
+func hasKey(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
 }
 
 // pairs calls each for the keys and values of a mapping, those that a merge key (<<) brings last, and reports duplicates.
