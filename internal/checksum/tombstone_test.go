@@ -151,13 +151,14 @@ func TestTombstone_OfARowThatNobodyDeletedStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone := checksum.Found{Columns: was[0].Columns, Generation: c.ledger.Generation(at.Table)}
-	if marked, err := c.ledger.Suspect(&checksum.Sighting{Place: at, Was: was[0], Had: true, Found: gone}, false); err != nil || !marked {
+	marked, err := c.ledger.Suspect(&checksum.Sighting{Place: at, Was: was[0], Had: true, Found: gone}, false)
+	if err != nil || !marked {
 		t.Fatal(marked, err)
 	}
 	c.cut(8)
 	c.allPass()
 	c.passCommit(200)
-	if _, err := c.collector.Collect(t.Context(), func(string, row.Key) bool { return false }); err != nil {
+	if _, err = c.collector.Collect(t.Context(), func(string, row.Key) bool { return false }); err != nil {
 		t.Fatal(err)
 	}
 	now, has, err := c.ledger.Lookup([]checksum.Place{at})

@@ -57,7 +57,8 @@ type MendedRow struct {
 // The outcomes.
 const (
 	Published = "published" // it is on the bus, acknowledged
-	Changed   = "changed"   // it is another row by now than the one that was wanted: nothing was done
+	Changed   = "changed"   // it has been written since it was decided to mend it: nothing was done
+	InDoubt   = "in doubt"  // the row is not, or not certainly, what the ledger says here: nothing was done
 )
 
 // Writable is the answer of Mender.Writable.

@@ -35,6 +35,7 @@ type candidate struct {
 	item     *Inbound
 	incoming conflict.Incoming
 	repeated bool        // read before, and no newer change to the row since
+	silent   bool        // nothing in it says what was overwritten: it was sent twice, or published again long after it was written
 	refused  *RefusedRow // the database does not take it: it is to be parked
 	repaired row.Version // the newest repair of the row in the batch: it counts even if a newer change stands for it
 }
@@ -88,16 +89,17 @@ func gather(source string, items []Inbound, from, sourceEpoch uint64, recent *re
 	return b
 }
 
-// add counts a change, and makes it its row's candidate if it is the newest so far. One that was sent twice brings no news of
-// what it overwrote: the row may have been written here since, by somebody who saw it.
+// add counts a change, and makes it its row's candidate if it is the newest so far. One that was sent twice, or that was
+// published again, brings no news of what it overwrote: the row may have been written here since, by somebody who saw it.
 func (b *batch) add(it *Inbound, repeated bool) {
 	c := it.Message.Change
 	b.read++
 	at := Place{c.Table.String(), c.Key}
 	in := conflict.Incoming{Version: c.Version, Overwrote: c.Overwrote}
+	silent := repeated || it.Message.Kind != envelope.Change
 	had := b.candidates[at]
 	if had == nil {
-		had = &candidate{item: it, incoming: in, repeated: repeated}
+		had = &candidate{item: it, incoming: in, repeated: repeated, silent: silent}
 		had.repair(it.Message)
 		b.candidates[at] = had
 		b.order = append(b.order, at)
@@ -106,11 +108,12 @@ func (b *batch) add(it *Inbound, repeated bool) {
 	b.coalesced++
 	had.repair(it.Message)
 	switch {
-	case repeated:
+	case silent:
 		in.Overwrote = had.incoming.Overwrote
-	case had.repeated:
-		had.incoming.Overwrote, had.repeated = in.Overwrote, false
+	case had.silent:
+		had.incoming.Overwrote, had.silent = in.Overwrote, false
 	}
+	had.repeated = had.repeated && repeated
 	if in.Version.Compare(had.incoming.Version) > 0 || in.Version == had.incoming.Version && it.Message.Kind == envelope.Repair {
 		had.item = it
 	}
@@ -146,7 +149,7 @@ func (b *batch) decide(here string, rules conflict.Rules, known []Known) *decisi
 		Counts: Counts{Read: b.read, Coalesced: b.coalesced, Rejected: uint64(len(b.rejects))},
 	}}
 	for i, at := range b.order {
-		b.decideRow(d, here, rules.Rule(at.Table), at, b.candidates[at], known[i]) //nolint:gosec // there is one for each place
+		b.decideRow(d, here, rules.Rule(at.Table), at, b.candidates[at], known[i])
 	}
 	if b.unpark != 0 {
 		d.again(b.unpark)

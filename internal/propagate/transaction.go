@@ -160,13 +160,19 @@ func (x *mysqlTransaction) notAdvanced(ctx context.Context) error {
 	}
 }
 
+// commitTime is how long the answer to a COMMIT is waited for: on a line that has gone silent none comes, and the connection would not
+// break for a quarter of an hour.
+const commitTime = 30 * time.Second
+
 // Commit implements Transaction. It is not broken off: what has been validated may as well be committed, and a COMMIT without
 // an answer is more to find out.
 func (x *mysqlTransaction) Commit(ctx context.Context) error {
 	// Before they are there: between the two a tombstone could go that they need, and a COMMIT without an answer may have
 	// been one.
 	x.target.remember(x.plan.Parks)
-	_, err := x.conn.ExecContext(context.WithoutCancel(ctx), "COMMIT")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	_, err := x.conn.ExecContext(ctx, "COMMIT")
 	x.giveBack(err)
 	if err == nil {
 		if x.plan.Unpark != 0 {
@@ -175,7 +181,7 @@ func (x *mysqlTransaction) Commit(ctx context.Context) error {
 		x.target.forgetEnded(x.ended)
 		return nil
 	}
-	if mysqldb.Lost(err) {
+	if mysqldb.Lost(err) || ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return fmt.Errorf("committing an apply transaction: %w", err)

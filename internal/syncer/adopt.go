@@ -78,6 +78,10 @@ func (i inspector) adopt(ctx context.Context, p *parts, shard int, u *part) erro
 	if err != nil {
 		return err
 	}
+	// On MariaDB a stamp that the bus does not have yet would come out otherwise after a crash, above the version given here.
+	if err = p.publisher.WaitAcknowledged(ctx, newestSequence(before)); err != nil {
+		return err
+	}
 	tx, err := p.target.Adopt(ctx, shard, i.s.cfg.sourceNames())
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package syncer_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -129,6 +130,24 @@ func (r *regions) writeOn() func() {
 	}
 }
 
+// lockTable keeps others from a table until the test ends.
+func (g *region) lockTable(table string) {
+	g.t.Helper()
+	conn, err := g.open().Conn(g.t.Context())
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() {
+		_, unlocked := conn.ExecContext(context.WithoutCancel(g.t.Context()), "UNLOCK TABLES")
+		if unlocked = errors.Join(unlocked, conn.Close()); unlocked != nil {
+			g.t.Error(unlocked)
+		}
+	})
+	if _, err = conn.ExecContext(g.t.Context(), "LOCK TABLES "+table+" WRITE"); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
 // A table whose rows from before have not been read, since another one's turn is first, is not left out of what is compared: the
 // regions would pass for equal.
 func TestCompare_KnowsOfTablesWhoseTurnHasNotCome(t *testing.T) {
@@ -137,15 +156,7 @@ func TestCompare_KnowsOfTablesWhoseTurnHasNotCome(t *testing.T) {
 	r.exec(ordersDDL)
 	r.list[0].exec("INSERT INTO orders VALUES (1, 'x', 1)")
 	for _, g := range r.list {
-		conn, err := g.open().Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = conn.Close() }()
-		if _, err = conn.ExecContext(t.Context(), "LOCK TABLES orders WRITE"); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _, _ = conn.ExecContext(context.WithoutCancel(t.Context()), "UNLOCK TABLES") }()
+		g.lockTable("orders")
 	}
 	r.start()
 	for _, g := range r.list {

@@ -103,8 +103,8 @@ func (i inspector) republish(ctx context.Context, p *parts, u *order) (*inspect.
 		}
 		var changes []*row.Change
 		for n := range u.rows {
-			if why := u.otherwise(n, before[n], now[n], had[n], has[n], found[u.places[n].Key]); why != "" {
-				answer.Rows[n] = inspect.MendedRow{Outcome: inspect.Changed, Detail: why}
+			if outcome, why := u.otherwise(n, before[n], now[n], had[n], has[n], found[u.places[n].Key]); why != "" {
+				answer.Rows[n] = inspect.MendedRow{Outcome: outcome, Detail: why}
 				continue
 			}
 			c := u.change(n, found[u.places[n].Key])
@@ -140,8 +140,8 @@ func newestSequence(entries []checksum.Entry) uint64 {
 	return newest
 }
 
-// otherwise tells why a row must not be published under the wanted version; "": it may.
-func (u *order) otherwise(n int, before, now checksum.Entry, had, has bool, image []row.Value) string {
+// otherwise tells why a row must not be published under the wanted version, and what that is called; "": it may.
+func (u *order) otherwise(n int, before, now checksum.Entry, had, has bool, image []row.Value) (outcome, why string) {
 	before.Sequence, now.Sequence = 0, 0 // a write that was acknowledged meanwhile is the same write
 	if had && !has && before.Deleted && !before.Suspect {
 		now, has = before, true // a tombstone that has gone meanwhile, since everybody has passed it
@@ -149,23 +149,23 @@ func (u *order) otherwise(n int, before, now checksum.Entry, had, has bool, imag
 	live := has && !now.Deleted
 	switch {
 	case u.unread[n] != nil:
-		return "the ledger does not know how the key is spelled: " + u.unread[n].Error()
+		return inspect.InDoubt, "the ledger does not know how the key is spelled: " + u.unread[n].Error()
 	case had != has || before != now:
-		return "the row was written while it was read"
+		return inspect.Changed, "the row was written while it was read"
 	case now.Version != u.wanted[n]: // without an entry it is the baseline's
-		return fmt.Sprintf("the row has version %s by now", now.Version)
+		return inspect.Changed, fmt.Sprintf("the row has version %s by now", now.Version)
 	case now.Suspect:
-		return "the row itself is in doubt here: it was changed past the binlog"
+		return inspect.InDoubt, "the row itself is in doubt here: it was changed past the binlog"
 	case live == u.rows[n].Deleted, live != (image != nil):
-		return "the row is not what the ledger says: it was changed past the binlog"
+		return inspect.InDoubt, "the row is not what the ledger says: it was changed past the binlog"
 	case !live:
-		return ""
+		return "", ""
 	case now.Columns != u.info.ColumnsID(), now.Generation != u.generation:
-		return "the ledger knows the row by other columns than the table has now, until it has been read again"
+		return inspect.InDoubt, "the ledger knows the row by other columns than the table has now, until it has been read again (verifier scrub)"
 	case now.Digest != u.info.Digest(u.places[n].Key, image):
-		return "the row is not what the ledger says: it was changed past the binlog"
+		return inspect.InDoubt, "the row is not what the ledger says: it was changed past the binlog"
 	default:
-		return ""
+		return "", ""
 	}
 }
 

@@ -251,7 +251,7 @@ func TestSeed_IsNotStoppedByATombstoneWithoutALabel(t *testing.T) {
 	for _, row := range done.Rows {
 		outcomes[row.Outcome]++
 	}
-	if outcomes[inspect.Published] != 2 || outcomes[inspect.Changed] != 1 {
+	if outcomes[inspect.Published] != 2 || outcomes[inspect.InDoubt] != 1 {
 		t.Errorf("%+v", done)
 	}
 }

@@ -139,8 +139,10 @@ func (v *Verifier) order(ctx context.Context, view *view, batch []*RepairedRow) 
 			r.Outcome, r.Detail = Refused, err.Error()
 		case answer.Rows[i].Outcome == inspect.Published:
 			r.Outcome, r.published = Pending, answer.Rows[i].Version
-		default:
+		case answer.Rows[i].Outcome == inspect.Changed:
 			r.Outcome, r.Detail = Newer, answer.Rows[i].Detail
+		default:
+			r.Outcome, r.Detail = Refused, first.Source+": "+answer.Rows[i].Detail
 		}
 	}
 	return nil

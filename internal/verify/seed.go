@@ -63,6 +63,7 @@ func (v *Verifier) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
+	moved := began
 	for s.done.Passed = 1; ; s.done.Passed++ {
 		before := s.done.Sent
 		s.waiting, s.kept = 0, map[place]*difference{}
@@ -71,6 +72,12 @@ func (v *Verifier) Seed(ctx context.Context, o SeedOptions) (*Seeded, error) {
 		}
 		if s.waiting == 0 && s.done.Sent == before {
 			break
+		}
+		if s.done.Sent != before || s.done.Passed == 1 {
+			moved = v.Clock.Now()
+		} else if v.Clock.Now().Sub(moved) > v.Window {
+			return s.done, fmt.Errorf("seeding %s from %s: of %d rows it is not known whether they are on their way (%s); all others are sent, begin again when that has ended", //nolint:err113 // it is only told
+				o.Into, o.From, s.waiting, s.why)
 		}
 		if err := v.Clock.Sleep(ctx, v.Pause); err != nil {
 			return s.done, err
@@ -91,6 +98,7 @@ type seeding struct {
 	mu      sync.Mutex       // guards what follows; Progress is called under it
 	sent    map[place]string // with which version, after the first pass
 	at      SeedProgress
+	why     string                // it is not known, of some of them
 	waiting uint64                // rows in this pass of which it is not known whether they are on their way
 	kept    map[place]*difference // what this pass leaves as it is
 	done    *Seeded
@@ -199,7 +207,9 @@ func (s *seeding) shard(ctx context.Context, at spot) error {
 			return err
 		}
 		s.report(func() {
-			s.waiting += waiting
+			if s.waiting += waiting; waiting > 0 {
+				s.why = lacks(target.at, donor.at, s.o.Into, s.o.From)
+			}
 			s.note(at, donor, target)
 			for _, key := range stuck {
 				s.left(at, key, donor.entries[key].Label, fmt.Sprintf("it was sent twice, and %s has not applied it: its database refuses it, or the row is in review there (verifier explain, verifier review list)", s.o.Into))
