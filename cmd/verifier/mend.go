@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,42 @@ type mending struct {
 	minute time.Time // when the rows began to be counted
 	used   int
 	last   map[string]string // by row: what became of it, to tell and keep what is new only
+	// lately are the repairs of the last hour: a table's count against its bounds together. A table that was emptied is found
+	// missing row by row, as its rows are read again, and is not filled again bit by bit.
+	lately []mendedRows
+}
+
+// mendedRows is how many rows of a table were published again, and when.
+type mendedRows struct {
+	at    time.Time
+	table string
+	rows  int
+}
+
+const latelyIs = time.Hour
+
+// recent gives the rows of the last hour, by table.
+func (m *mending) recent(now time.Time) map[string]int {
+	m.lately = slices.DeleteFunc(m.lately, func(r mendedRows) bool { return now.Sub(r.at) > latelyIs })
+	by := map[string]int{}
+	for _, r := range m.lately {
+		by[r.table] += r.rows
+	}
+	return by
+}
+
+// count notes what was published.
+func (m *mending) count(done *verify.Repaired, now time.Time) {
+	by := map[string]int{}
+	for i := range done.Rows {
+		if o := done.Rows[i].Outcome; o == verify.Mended || o == verify.Pending {
+			by[done.Rows[i].Table]++
+		}
+	}
+	for table, n := range by {
+		m.lately = append(m.lately, mendedRows{now, table, n})
+	}
+	m.used += len(done.Rows)
 }
 
 // mend repairs what a comparison has proven. What must wait for a person (too much at once, nobody knows who is right) is told, and
@@ -32,7 +69,7 @@ func (s *service) mend(ctx context.Context, result *verify.Result) {
 		s.hold(nil)
 		return
 	}
-	plan := verify.MakePlan(result, verify.PlanOptions{MaxRows: m.maxRows})
+	plan := verify.MakePlan(result, verify.PlanOptions{MaxRows: m.maxRows, Lately: m.recent(s.clock.Now())})
 	s.hold(plan.Held)
 	plan.Rows = plan.Rows[:min(len(plan.Rows), m.budget(s.clock.Now()))]
 	if len(plan.Rows) == 0 {
@@ -42,7 +79,7 @@ func (s *service) mend(ctx context.Context, result *verify.Result) {
 	if err != nil && ctx.Err() == nil {
 		s.log.Error("a repair was broken off; what it has published is applied all the same, and the next comparison shows the rest", zap.Error(err))
 	}
-	m.used += len(done.Rows)
+	m.count(done, s.clock.Now())
 	s.remember(done)
 }
 

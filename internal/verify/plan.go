@@ -15,6 +15,9 @@ type PlanOptions struct {
 	From string
 	// MaxRows is how many rows of a table are mended at once without a person's word; see tooMuch.
 	MaxRows int
+	// Lately is how many rows of a table have been mended without one lately: a large damage is found little by little, and each
+	// part of it would pass.
+	Lately map[string]int
 	// Confirmed: a person has said yes to whatever it is.
 	Confirmed bool
 }
@@ -55,7 +58,7 @@ func MakePlan(result *Result, o PlanOptions) *Plan {
 	held := map[string]bool{}
 	for i := range result.Tables {
 		t := &result.Tables[i]
-		if why := tooMuch(t, result.Drift, o.MaxRows); why != "" && !o.Confirmed {
+		if why := tooMuch(t, result.Drift, o.MaxRows, o.Lately[t.Table]); why != "" && !o.Confirmed {
 			p.Held = append(p.Held, HeldTable{t.Table, uint64(t.Drift) + t.Beyond, why})
 			held[t.Table] = true
 		}
@@ -117,7 +120,7 @@ const (
 )
 
 // tooMuch tells why so much of a table differs that a person has to look first; "": it does not.
-func tooMuch(t *TableResult, drift []Finding, maxRows int) string {
+func tooMuch(t *TableResult, drift []Finding, maxRows, lately int) string {
 	rows, empty := uint64(0), ""
 	for region, n := range t.Rows {
 		rows = max(rows, n)
@@ -125,13 +128,18 @@ func tooMuch(t *TableResult, drift []Finding, maxRows int) string {
 			empty = region
 		}
 	}
-	switch n := uint64(t.Drift) + t.Beyond; {
-	case n == 0:
+	before := ""
+	if lately > 0 {
+		before = fmt.Sprintf(" (with %d that were repaired lately)", lately)
+	}
+	found := uint64(t.Drift) + t.Beyond
+	switch n := found + uint64(lately); {
+	case found == 0:
 		return ""
 	case n > uint64(maxRows):
-		return fmt.Sprintf("%d rows differ, verify.max_repair_rows is %d", n, maxRows)
+		return fmt.Sprintf("%d rows differ%s, verify.max_repair_rows is %d", n, before, maxRows)
 	case n > heldAtLeast && n*100 > rows*heldPercent:
-		return fmt.Sprintf("%d of its %d rows differ, more than %d %%", n, rows, heldPercent)
+		return fmt.Sprintf("%d of its %d rows differ%s, more than %d %%", n, rows, before, heldPercent)
 	case empty != "" && rows > 0 && !onlyExtra(t.Table, drift):
 		return fmt.Sprintf("the table is empty in %s: was it truncated there?", empty)
 	default:
