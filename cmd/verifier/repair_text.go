@@ -87,6 +87,9 @@ func repairSummary(r *repairReport, dryRun, colors bool) string {
 		held += h.Rows
 	}
 	rest := fmt.Sprintf("%d are left, %d held.", len(r.Plan.Left), held)
+	if len(r.Unreachable) > 0 {
+		rest += " " + console.Paint("Nobody knows what else differs", console.Yellow, colors) + ": not all regions could be asked."
+	}
 	if dryRun {
 		return fmt.Sprintf("%d rows would be repaired; %s Nothing was done.", len(r.Plan.Rows), rest)
 	}
@@ -105,7 +108,7 @@ func repairSummary(r *repairReport, dryRun, colors bool) string {
 			text += ", " + fmt.Sprintf(o.says, n)
 		}
 	}
-	if len(r.Done)+len(r.Plan.Left)+len(r.Plan.Held) == 0 {
+	if len(r.Done)+len(r.Plan.Left)+len(r.Plan.Held)+len(r.Unreachable) == 0 {
 		text = "Nothing has drifted"
 		if r.unproven > 0 {
 			text += fmt.Sprintf("; %d rows are in flight", r.unproven)
