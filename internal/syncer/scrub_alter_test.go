@@ -134,7 +134,7 @@ func TestScrub_FindsWhatWasChangedBeforeAColumnWasAdded(t *testing.T) {
 	})
 }
 
-// What a DDL statement removed is told as that, in one line of the log however many rows it was.
+// What a DDL statement removed is told as that, in one line of the log for each pass, however many rows it was.
 func TestScrub_TellsWhatADDLStatementRemoved(t *testing.T) {
 	for _, c := range []struct{ name, ddl, kind string }{
 		{"truncate", "TRUNCATE TABLE orders", "TRUNCATE"}, {"drop", "DROP TABLE orders", "DROP"}, {"rename", "RENAME TABLE orders TO elsewhere.orders", "RENAME"},
@@ -164,9 +164,15 @@ func TestScrub_TellsWhatADDLStatementRemoved(t *testing.T) {
 			for range 2 {
 				b.waitCovered("orders")
 			}
-			told := lines.FilterMessageSnippet("rows are not what the ledger says")
-			if told.Len() != 1 || told.All()[0].ContextMap()["ddl"] != c.kind || told.All()[0].ContextMap()["rows"] != uint64(1200) {
-				t.Errorf("%d lines: %+v", told.Len(), told.All())
+			told, rows := lines.FilterMessageSnippet("rows are not what the ledger says").All(), uint64(0)
+			for _, line := range told {
+				n, _ := line.ContextMap()["rows"].(uint64)
+				if rows += n; line.ContextMap()["ddl"] != c.kind {
+					t.Errorf("a line of another kind: %+v", line)
+				}
+			}
+			if len(told) == 0 || len(told) > 2 || rows != 1200 { // the pass that was under way may have found a part of them
+				t.Errorf("%d lines tell of %d rows: %+v", len(told), rows, told)
 			}
 			if n := lines.FilterMessageSnippet("past the binlog").Len(); n > 0 {
 				t.Errorf("%d lines say that rows were changed past the binlog", n)
