@@ -42,6 +42,9 @@ func (i inspector) Adopt(ctx context.Context, o inspect.Order) (*inspect.Mended,
 	return i.republish(ctx, p, u)
 }
 
+// errAdopted is what an adoption is refused for.
+var errAdopted = errors.New("the row was written while it was adopted")
+
 // asBusy marks what may be tried again.
 func asBusy(err error) error {
 	if errors.Is(err, errAdopted) || errors.Is(err, context.DeadlineExceeded) || mysqldb.Classify(err) == mysqldb.Transient {

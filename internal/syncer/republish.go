@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -217,6 +216,3 @@ func (i inspector) Writable(ctx context.Context) (*inspect.Writable, error) {
 	}
 	return &inspect.Writable{WhyNot: fmt.Sprintf("the database of %s is read-only (%s is ON): nothing can be written there", i.s.cfg.Region, name)}, nil
 }
-
-// errAdopted is what an adoption is refused for.
-var errAdopted = errors.New("the row was written while it was adopted")
